@@ -1,0 +1,69 @@
+"""AdamW over flat parameters: torch's fused kernel, in the original's form or with bias correction."""
+
+import torch
+from torch import Tensor
+
+from bertworks.engine.parameters import FlatParameters
+
+# With this step count Adam's bias corrections 1 - beta^t are exactly 1 in float64: the original BERT has none.
+_CORRECTION_SPENT = 1e7
+
+
+class AdamW:
+    """AdamW with decoupled decay on matrices only (Loshchilov & Hutter 2019; google-research/bert optimization.py).
+
+    bias_correction=False with eps=1e-6 and betas (0.9, 0.999) is the original's `AdamWeightDecayOptimizer`.
+    """
+
+    def __init__(
+        self,
+        parameters: FlatParameters,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.01,
+        bias_correction: bool = True,
+    ) -> None:
+        self.parameters = parameters
+        self.bias_correction = bias_correction
+        n = parameters.decayed
+        groups = []
+        for part, decay in ((slice(0, n), weight_decay), (slice(n, None), 0.0)):
+            leaf = torch.nn.Parameter(parameters.masters[part], requires_grad=True)
+            leaf.data = parameters.masters[part]
+            leaf.grad = parameters.sums[part]
+            if leaf.numel():
+                groups.append({"params": [leaf], "weight_decay": decay})
+        self._adam = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=eps, fused=True)
+        self._start_moments()
+
+    def _start_moments(self) -> None:
+        for leaf in self._leaves():
+            self._adam.state[leaf] = {
+                "step": torch.tensor(0.0 if self.bias_correction else _CORRECTION_SPENT),
+                "exp_avg": torch.zeros_like(leaf),
+                "exp_avg_sq": torch.zeros_like(leaf),
+            }
+
+    def _leaves(self) -> list[Tensor]:
+        return [leaf for group in self._adam.param_groups for leaf in group["params"]]
+
+    def step(self, lr: float) -> None:
+        """One update with the gradients in `parameters.sums`, then round the masters into the weights."""
+        for group in self._adam.param_groups:
+            group["lr"] = lr
+        self._adam.step()
+        self.parameters.publish()
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments and step counts by name, to be saved; the tensors are live."""
+        saved = {}
+        for i, leaf in enumerate(self._leaves()):
+            for name, value in self._adam.state[leaf].items():
+                saved[f"{i}.{name}"] = value
+        return saved
+
+    def restore(self, saved: dict[str, Tensor]) -> None:
+        """Copy moments saved by `state` back; raises KeyError or RuntimeError where they do not fit."""
+        for name, value in self.state().items():
+            value.copy_(saved[name])

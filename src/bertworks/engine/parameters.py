@@ -1,0 +1,82 @@
+"""All parameters of a model in flat buffers, so that the optimiser, clipping and ranks are each one sweep.
+
+Letters: N elements of all parameters together; the first `decayed` of them are matrices and tables (weight decay), the
+rest are vectors: biases and LayerNorm (no decay), as in the original's optimization.py.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from bertworks.base.errors import BertworksError
+
+
+class FlatParameters:
+    """Float32 masters, compute-precision weights and gradients of a module, each one buffer of N elements.
+
+    The module's parameters become views of `weights`, their `.grad` views of `gradients`. Where the module computes in
+    float32 or float64, `masters` and `weights` are the same memory. In lower precision, `sums` collects the gradients
+    of the micro-batches in float32.
+    """
+
+    def __init__(self, module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+        named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        if not named:
+            raise BertworksError("the model has no parameter to train", "unfreeze a layer")
+        ordered = [item for item in named if item[1].ndim > 1] + [item for item in named if item[1].ndim <= 1]
+        self.dtype = dtype
+        self.names = [name for name, _ in ordered]
+        self.shapes = {name: tuple(p.shape) for name, p in ordered}
+        self.decayed = sum(p.numel() for _, p in ordered if p.ndim > 1)
+        total = sum(p.numel() for _, p in ordered)
+        master_dtype = torch.float64 if dtype == torch.float64 else torch.float32
+        self.masters = torch.empty(total, dtype=master_dtype, device=device)
+        for name, view in self._views(self.masters):
+            view.copy_(dict(ordered)[name].detach())
+        module.to(device=device, dtype=dtype)
+        self.weights = self.masters if dtype == master_dtype else self.masters.to(dtype)
+        self.gradients = torch.zeros(total, dtype=dtype, device=device)
+        self.sums = self.gradients if dtype == master_dtype else torch.zeros_like(self.masters)
+        parameters = dict(module.named_parameters())
+        for (name, weight), (_, gradient) in zip(
+            self._views(self.weights), self._views(self.gradients), strict=True
+        ):
+            parameters[name].data = weight
+            parameters[name].grad = gradient
+
+    def __len__(self) -> int:
+        return self.masters.numel()
+
+    def _views(self, buffer: Tensor) -> Iterator[tuple[str, Tensor]]:
+        start = 0
+        for name in self.names:
+            shape = self.shapes[name]
+            stop = start + torch.Size(shape).numel()
+            yield name, buffer[start:stop].view(shape)
+            start = stop
+
+    def named(self, buffer: Tensor) -> dict[str, Tensor]:
+        """Name → view of an N-element buffer of this layout (masters, gradients or an optimiser's moments)."""
+        return dict(self._views(buffer))
+
+    def collect(self) -> None:
+        """After a micro-batch's backward: add its low-precision gradients to the float32 sums."""
+        if self.sums is not self.gradients:
+            self.sums.add_(self.gradients)
+            self.gradients.zero_()
+
+    def gradient_norm(self) -> float:
+        """Euclidean norm of all gradients together."""
+        return float(torch.linalg.vector_norm(self.sums))
+
+    def clear(self) -> None:
+        """Zero the gradients."""
+        self.gradients.zero_()
+        if self.sums is not self.gradients:
+            self.sums.zero_()
+
+    def publish(self) -> None:
+        """Round the masters into the weights that the module computes with."""
+        if self.weights is not self.masters:
+            self.weights.copy_(self.masters)

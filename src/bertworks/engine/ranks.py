@@ -1,0 +1,55 @@
+"""Several processes as one: sums of counts before the backward, one sum of the flat gradients after it."""
+
+import os
+from collections.abc import Mapping
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Ranks:
+    """This process's place among `world` processes. With one process every method returns its argument's sum as it is."""
+
+    def __init__(self, rank: int, world: int) -> None:
+        self.rank, self.world = rank, world
+
+    @classmethod
+    def alone(cls) -> "Ranks":
+        return cls(0, 1)
+
+    @classmethod
+    def from_environment(cls) -> "Ranks":
+        """Join the group that torchrun described in RANK and WORLD_SIZE (gloo on CPU, nccl on GPU); alone without them."""
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        if world == 1:
+            return cls.alone()
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return cls(dist.get_rank(), world)
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def share(self, count: int) -> range:
+        """The part of `count` items in a row that this rank takes; the parts differ by one item at most."""
+        return range(self.rank * count // self.world, (self.rank + 1) * count // self.world)
+
+    def sum_counts(self, counts: Mapping[str, float]) -> dict[str, float]:
+        if self.world == 1:
+            return dict(counts)
+        names = sorted(counts)
+        values = torch.tensor([float(counts[name]) for name in names], dtype=torch.float64)
+        dist.all_reduce(values)
+        return dict(zip(names, values.tolist(), strict=True))
+
+    def sum_gradients(self, gradients: Tensor, losses: Mapping[str, float]) -> dict[str, float]:
+        """Add the flat gradients of all ranks in place; returns the summed losses."""
+        if self.world > 1:
+            dist.all_reduce(gradients)
+        return self.sum_counts(losses)
+
+    def wait(self) -> None:
+        if self.world > 1:
+            dist.barrier()

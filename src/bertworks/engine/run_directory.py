@@ -1,0 +1,117 @@
+"""A run's folder: recipe, environment, metrics, log; unfinished until result.json stands in it."""
+
+import json
+import logging
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bertworks.base.errors import BertworksError
+from bertworks.base.files import claim_out, remove, whole_file, write_json
+from bertworks.engine.checkpoint import Checkpoint, checkpoints, load_checkpoint
+
+log = logging.getLogger(__name__)
+
+
+class RunDirectory:
+    """The folder `--out` of a training command. Open it with `RunDirectory.open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._metrics = path / "metrics.jsonl"
+
+    @classmethod
+    def open(cls, path: Path, recipe: str, *, resume: bool = True, overwrite: bool = False) -> "RunDirectory":
+        """Begin a run, or go on with an unfinished one of the same recipe.
+
+        recipe  the resolved recipe as TOML; it is compared with the one that the folder was begun with
+        Raises BertworksError when the folder is finished, holds something else, or another recipe.
+        """
+        run = cls(path)
+        begun = path / "recipe.toml"
+        if overwrite:
+            claim_out(path, overwrite)
+            remove(path)
+        elif run.is_finished:
+            raise BertworksError(f"{path}: this run is finished", "name another `--out`, or begin anew with `--overwrite`")
+        elif begun.exists() and resume:
+            run._check_same(begun.read_text(encoding="utf-8"), recipe)
+            return run
+        else:
+            claim_out(path, overwrite)
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / "environment.json", environment())
+        with whole_file(begun, text=True) as handle:
+            handle.write(recipe)
+        return run
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.path / "result.json").exists()
+
+    def _check_same(self, before: str, now: str) -> None:
+        if before == now:
+            return
+        changed = [line for line in now.splitlines() if line and line not in before.splitlines()]
+        raise BertworksError(
+            f"{self.path}: was begun with another recipe; now {', '.join(changed[:3]) or 'some keys are gone'}",
+            "go on with the same settings, name another `--out`, or begin anew with `--overwrite`",
+        )
+
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint, None when there is none yet."""
+        found = checkpoints(self.path)
+        return load_checkpoint(found[-1]) if found else None
+
+    def rewind(self, step: int) -> None:
+        """Drop the metrics that were logged after `step`: the resumed run will log them again."""
+        if not self._metrics.exists():
+            return
+        kept = [line for line in read_metrics(self._metrics) if line.get("step", 0) <= step]
+        with whole_file(self._metrics, text=True) as handle:
+            handle.writelines(json.dumps(line) + "\n" for line in kept)
+
+    def record(self, line: Mapping[str, Any]) -> None:
+        """Append one object to metrics.jsonl."""
+        with open(self._metrics, "a", encoding="utf-8") as handle:
+            handle.write(json.dumps(dict(line)) + "\n")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        return list(read_metrics(self._metrics)) if self._metrics.exists() else []
+
+    def log_file(self) -> logging.Handler:
+        """A handler that writes the run's log.txt; the caller adds it to the package's logger and removes it."""
+        handler = logging.FileHandler(self.path / "log.txt", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        return handler
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write result.json, which makes the run a finished one."""
+        write_json(self.path / "result.json", dict(result))
+
+
+def read_metrics(path: Path) -> Iterable[dict[str, Any]]:
+    """The objects of a metrics.jsonl; a last line cut by a kill is left out."""
+    with open(path, encoding="utf-8") as handle:
+        for line in handle:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def environment() -> dict[str, Any]:
+    """Versions, processor and threads, for environment.json."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "command": sys.argv,
+    }

@@ -1,0 +1,67 @@
+"""One update: micro-batches and ranks give the gradient of the whole batch's sum of losses over its count."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import Tensor
+
+from bertworks.engine.optimiser import AdamW
+from bertworks.engine.parameters import FlatParameters
+from bertworks.engine.ranks import Ranks
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one update did. `losses` are sums over counts of the whole batch, over all ranks, in nats."""
+
+    losses: dict[str, float]
+    grad_norm: float
+    finite: bool
+
+    @property
+    def loss(self) -> float:
+        return sum(self.losses.values())
+
+
+def train_step(
+    micro_batches: Sequence[Batch],
+    counts: Mapping[str, float],
+    scaled_losses: Callable[[Batch, Mapping[str, float]], Mapping[str, Tensor]],
+    parameters: FlatParameters,
+    optimiser: AdamW,
+    *,
+    lr: float,
+    max_grad_norm: float = 1.0,
+    ranks: Ranks | None = None,
+) -> StepReport:
+    """Backward over every micro-batch, then one clipped update; no update if anything is not finite.
+
+    counts         loss name → number of targets in all of this rank's micro-batches (known before the first backward)
+    scaled_losses  (micro-batch, name → 1 / total count) → name → loss sum times that scale, differentiable
+    max_grad_norm  0 switches clipping off
+    """
+    ranks = ranks or Ranks.alone()
+    totals = ranks.sum_counts(counts)
+    scales = {name: 1.0 / total if total else 0.0 for name, total in totals.items()}
+    losses = dict.fromkeys(totals, 0.0)
+    for batch in micro_batches:
+        parts = scaled_losses(batch, scales)
+        loss = sum(parts.values())
+        if isinstance(loss, Tensor) and loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
+        parameters.collect()
+        for name, part in parts.items():
+            losses[name] += float(part.detach())
+    losses = ranks.sum_gradients(parameters.sums, losses)
+    grad_norm = parameters.gradient_norm()
+    finite = math.isfinite(grad_norm) and all(map(math.isfinite, losses.values()))
+    if finite:
+        if max_grad_norm and grad_norm > max_grad_norm:
+            parameters.sums.mul_(max_grad_norm / grad_norm)
+        optimiser.step(lr)
+    parameters.clear()
+    return StepReport(losses, grad_norm, finite)

@@ -1,0 +1,40 @@
+"""SIGTERM and Ctrl-C become a wish that the loop reads between two steps, so that it can save first."""
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class StopWish:
+    """While open: the first SIGTERM or Ctrl-C is noted in `signal_name`; a second Ctrl-C stops at once.
+
+    Outside the main thread signals cannot be caught; then it is never set.
+    """
+
+    def __init__(self) -> None:
+        self.signal_name: str | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopWish":
+        for which in (signal.SIGTERM, signal.SIGINT):
+            try:
+                self._before[which] = signal.signal(which, self._note)
+            except ValueError:
+                break
+        return self
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal_name is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal_name = signal.Signals(number).name
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for which, handler in self._before.items():
+            signal.signal(which, handler)
+
+    @property
+    def exit_code(self) -> int:
+        """What the command returns after an orderly stop: 130 for Ctrl-C, else 0."""
+        return 130 if self.signal_name == "SIGINT" else 0
