@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bertworks.model.config import BertConfig
+    from bertworks.read.tables import Table
     from bertworks.text.tokenizer import Tokenizer
 
 Row = Mapping[str, Any]
 """One row of a table, keyed by role: `text`, `sentence1`, `sentence2`, `label`, `score`, `id` …"""
 
-TRUNCATIONS = ("windows", "head", "head+tail", "truncate")
-"""`windows` reads everything; `head` and `head+tail` cut to one window; `truncate` is BERT's own rule for a pair."""
+TRUNCATIONS = ("windows", "truncate", "head+tail")
+"""What happens to a text longer than the model: `windows` reads all of it; `truncate` keeps the head, as BERT does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class Window:
     token_type_ids  (T,) int8, 0 = first text, 1 = second
     row             index of the row in the list given to `windows`; windows of one row stand together, in order
     target          what the loss compares with: class number, scaled score, or None where the row has no label
+    weight          share of the row's loss that this window carries, 1 / windows of the row: every row counts once
     covered         words that this window owns; over the windows of a row they add up to the words read
     words           words of the whole row in the row's first window, 0 in the later ones
     """
@@ -41,6 +43,7 @@ class Window:
     token_type_ids: np.ndarray
     row: int
     target: int | float | None
+    weight: float
     covered: int
     words: int
 
@@ -90,6 +93,10 @@ class Task(Protocol):
         """C, the width of the head's last layer."""
         ...
 
+    def check(self, table: Table) -> None:
+        """Raise BertworksError, naming file and line, where a row does not fit: another label, no second text."""
+        ...
+
     def windows(self, rows: Sequence[Row], tokenizer: Tokenizer, max_length: int) -> list[Window]:
         """Encode rows, in order; every row has at least one window. Raises BertworksError for an unknown label."""
         ...
@@ -103,15 +110,19 @@ class Task(Protocol):
         ...
 
     def targets(self, windows: Sequence[Window]) -> torch.Tensor:
-        """Targets of labelled windows as the tensor that `loss_sum` takes; raises BertworksError where one is None."""
+        """Targets of labelled windows as the tensor that `loss_sum` takes, (W,) for one class or one score a window."""
         ...
 
-    def loss_count(self, windows: Sequence[Window]) -> int:
-        """What the sum of losses is divided by, known before the first backward pass."""
+    def weights(self, windows: Sequence[Window]) -> torch.Tensor:
+        """Weights of the windows, (W,) float32; all ones unless some row is longer than one window."""
         ...
 
-    def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Sum, not mean, of the losses; () in float32."""
+    def loss_count(self, windows: Sequence[Window]) -> float:
+        """What the sum of losses is divided by: the sum of the weights, known before the first backward pass."""
+        ...
+
+    def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Sum, not mean, of the losses times the weights; () in float32."""
         ...
 
     def decode(self, rows: Sequence[Row], windows: Sequence[Window], logits: Sequence[np.ndarray]) -> list[Answer]:
