@@ -1,0 +1,137 @@
+"""Whole networks: the encoder with the heads of pre-training, and with a classifier for sentences.
+
+Letters: R rows, L row length, B sequences, V vocabulary, C classes, P predicted positions.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertworks.model.config import BertConfig
+from bertworks.model.dropout import Dropout
+from bertworks.model.encoder import BertEncoder, seeded
+from bertworks.model.heads import Classifier, MaskedTokenHead, NextSentenceHead, Pooler
+from bertworks.model.layout import Rows
+
+
+class PreTrainingLosses(NamedTuple):
+    """The losses of one batch.
+
+    loss              () masked_scale * masked_loss_sum + sentence_scale * sentence_loss_sum, to be differentiated
+    masked_loss_sum   () nats over the P masked positions, without gradient
+    sentence_loss_sum () nats over the B sequences, without gradient; 0 where there are no labels
+    masked_correct, sentence_correct  () int64, or None unless asked for
+    """
+
+    loss: Tensor
+    masked_loss_sum: Tensor
+    sentence_loss_sum: Tensor
+    masked_correct: Tensor | None
+    sentence_correct: Tensor | None
+
+
+class BertForPreTraining(nn.Module):
+    """Masked tokens and next sentence; the decoder is the word table itself."""
+
+    def __init__(
+        self,
+        encoder: BertEncoder,
+        pooler: Pooler,
+        masked_head: MaskedTokenHead,
+        next_sentence_head: NextSentenceHead,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooler = pooler
+        self.masked_head = masked_head
+        self.next_sentence_head = next_sentence_head
+
+    @classmethod
+    def new(
+        cls,
+        config: BertConfig,
+        generator: torch.Generator | None = None,
+        *,
+        initialisation: str = "truncated_normal",
+    ) -> "BertForPreTraining":
+        """Random weights, all from one generator (None: seeded with 0)."""
+        generator = generator or seeded(0)
+        return cls(
+            BertEncoder(config, generator, initialisation=initialisation),
+            Pooler(config, generator),
+            MaskedTokenHead(config, generator),
+            NextSentenceHead(config, generator),
+        )
+
+    @property
+    def config(self) -> BertConfig:
+        """Of the encoder."""
+        return self.encoder.config
+
+    def forward(self, rows: Rows, masked_positions: Tensor, dropout: Dropout | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of words (P, V) at the flat positions (P,), and of next sentence (B, 2)."""
+        hidden = self.encoder(rows, dropout)
+        words = self.masked_head(hidden, masked_positions, self.encoder.embeddings.word)
+        return words, self.next_sentence_head(self.pooler(hidden, rows.first_index))
+
+    def losses(
+        self,
+        rows: Rows,
+        masked_positions: Tensor,
+        masked_labels: Tensor,
+        next_sentence_labels: Tensor | None = None,
+        *,
+        masked_scale: float = 1.0,
+        sentence_scale: float = 1.0,
+        dropout: Dropout | None = None,
+        direct: bool = False,
+        count_correct: bool = False,
+    ) -> PreTrainingLosses:
+        """Both losses and what is differentiated.
+
+        masked_positions, masked_labels   (P,) int64 flat index into (R * L), and the word that stood there
+        next_sentence_labels              (B,) int64 0 = is next, 1 = is not, in the order of the sequences; None: no such loss
+        masked_scale, sentence_scale      1 / count over the whole global batch
+        direct                            see fused_cross_entropy: gradients of the word table go straight into its `.grad`
+        """
+        hidden = self.encoder(rows, dropout)
+        masked = self.masked_head.loss(
+            hidden,
+            masked_positions,
+            masked_labels,
+            self.encoder.embeddings.word,
+            scale=masked_scale,
+            direct=direct,
+            count_correct=count_correct,
+        )
+        if next_sentence_labels is None:
+            nothing = torch.zeros_like(masked.loss_sum)
+            return PreTrainingLosses(masked.loss, masked.loss_sum, nothing, masked.correct, None)
+        logits = self.next_sentence_head(self.pooler(hidden, rows.first_index))
+        sentence_sum = F.cross_entropy(logits, next_sentence_labels, reduction="sum")
+        hits = (logits.argmax(-1) == next_sentence_labels).sum() if count_correct else None
+        total = masked.loss + sentence_scale * sentence_sum
+        return PreTrainingLosses(total, masked.loss_sum, sentence_sum.detach(), masked.correct, hits)
+
+
+class BertForSentence(nn.Module):
+    """One answer a sequence: classes, several labels, or a score; what the logits mean is the task's affair."""
+
+    def __init__(self, encoder: BertEncoder, pooler: Pooler, classifier: Classifier) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooler = pooler
+        self.classifier = classifier
+
+    @property
+    def config(self) -> BertConfig:
+        """Of the encoder."""
+        return self.encoder.config
+
+    def forward(self, rows: Rows, dropout: Dropout | None = None) -> Tensor:
+        """Logits (B, C), in the order of the sequences."""
+        pooled = self.pooler(self.encoder(rows, dropout), rows.first_index)
+        logits: Tensor = self.classifier(pooled, dropout)
+        return logits

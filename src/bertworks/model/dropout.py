@@ -1,0 +1,49 @@
+"""Where dropout comes from: the model asks a source for multipliers and never draws random numbers itself.
+
+Places: "embeddings" (layer -1), "attention_probs", "attention_output", "output" (layers 0, 1, …), "classifier" (layer -1).
+Any callable with Dropout's signature serves: a pool of ready multipliers, or masks recorded by a test.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from bertworks.model.config import BertConfig
+
+
+class Dropout(Protocol):
+    """A source of multipliers."""
+
+    def __call__(
+        self, place: str, layer: int, shape: Sequence[int], dtype: torch.dtype, device: torch.device
+    ) -> Tensor | None:
+        """A tensor of `shape` holding 0 or 1 / (1 - p), or None where nothing is dropped."""
+
+
+class TorchDropout:
+    """Fresh multipliers for each use, drawn from one torch generator.
+
+    hidden     share dropped of embeddings and of what each sublayer adds
+    attention  share dropped of the attention probabilities
+    """
+
+    def __init__(self, hidden: float, attention: float, generator: torch.Generator) -> None:
+        self.hidden = hidden
+        self.attention = attention
+        self.generator = generator
+
+    @classmethod
+    def of(cls, config: BertConfig, generator: torch.Generator) -> "TorchDropout":
+        """With the rates of a config."""
+        return cls(config.hidden_dropout_prob, config.attention_probs_dropout_prob, generator)
+
+    def __call__(
+        self, place: str, layer: int, shape: Sequence[int], dtype: torch.dtype, device: torch.device
+    ) -> Tensor | None:
+        share = self.attention if place == "attention_probs" else self.hidden
+        if share == 0:
+            return None
+        kept = torch.empty(tuple(shape), dtype=dtype, device=device)
+        return kept.bernoulli_(1 - share, generator=self.generator).div_(1 - share)

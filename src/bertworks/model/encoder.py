@@ -1,0 +1,117 @@
+"""The encoder: embeddings and a stack of layers, post-norm as published or pre-norm as MegatronBert.
+
+Letters: R rows, L row length, E hidden size, F feed-forward size.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from bertworks.model.activations import activate
+from bertworks.model.attention import attend
+from bertworks.model.config import BertConfig
+from bertworks.model.dropout import Dropout
+from bertworks.model.embeddings import Embeddings
+from bertworks.model.initialise import initialise
+from bertworks.model.layout import Rows, attention_bias
+
+
+class Layer(nn.Module):
+    """Attention and feed-forward, each added to its input; LayerNorm after the sum (post) or before the sublayer (pre)."""
+
+    def __init__(self, config: BertConfig, index: int) -> None:
+        super().__init__()
+        width, inner = config.hidden_size, config.intermediate_size
+        self.index = index
+        self.heads = config.num_attention_heads
+        self.activation = config.hidden_act
+        self.pre_norm = config.pre_norm
+        self.qkv = linear(width, 3 * width)
+        self.attention_output = linear(width, width)
+        self.attention_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.intermediate = linear(width, inner)
+        self.output = linear(inner, width)
+        self.output_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+
+    def forward(self, hidden: Tensor, bias: Tensor | None, dropout: Dropout | None) -> Tensor:
+        """(R, L, E) -> (R, L, E)."""
+        if self.pre_norm:
+            hidden = hidden + self.attention(self.attention_norm(hidden), bias, dropout)
+            return hidden + self.feed_forward(self.output_norm(hidden), dropout)
+        hidden = self.attention_norm(hidden + self.attention(hidden, bias, dropout))
+        return self.output_norm(hidden + self.feed_forward(hidden, dropout))
+
+    def attention(self, hidden: Tensor, bias: Tensor | None, dropout: Dropout | None) -> Tensor:
+        n_rows, length, _ = hidden.shape
+        shape = (n_rows, self.heads, length, length)
+        kept = drawn(dropout, "attention_probs", self.index, shape, hidden)
+        mixed = attend(self.qkv(hidden), bias, self.heads, kept)
+        return multiplied(
+            self.attention_output(mixed), drawn(dropout, "attention_output", self.index, hidden.shape, hidden)
+        )
+
+    def feed_forward(self, hidden: Tensor, dropout: Dropout | None) -> Tensor:
+        inner = activate(self.intermediate(hidden), self.activation)
+        return multiplied(self.output(inner), drawn(dropout, "output", self.index, hidden.shape, hidden))
+
+
+class BertEncoder(nn.Module):
+    """Rows of ids to hidden states.
+
+    generator       of the random weights; None is a generator seeded with 0
+    initialisation  "truncated_normal" as published, or "normal" as transformers
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        generator: torch.Generator | None = None,
+        *,
+        initialisation: str = "truncated_normal",
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.layers = nn.ModuleList(Layer(config, index) for index in range(config.num_hidden_layers))
+        self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.pre_norm else None
+        initialise(self, std=config.initializer_range, generator=generator or seeded(0), kind=initialisation)
+
+    def forward(self, rows: Rows, dropout: Dropout | None = None) -> Tensor:
+        """The last hidden state, (R, L, E)."""
+        bias = attention_bias(rows, self.embeddings.word.dtype)
+        hidden = self.embeddings(rows, dropout)
+        for layer in self.layers:
+            hidden = layer(hidden, bias, dropout)
+        return hidden if self.final_norm is None else self.final_norm(hidden)
+
+    def forward_all(self, rows: Rows, dropout: Dropout | None = None) -> list[Tensor]:
+        """layers + 1 tensors (R, L, E): after the embeddings and after each layer (the last one through the final norm)."""
+        bias = attention_bias(rows, self.embeddings.word.dtype)
+        states = [self.embeddings(rows, dropout)]
+        for layer in self.layers:
+            states.append(layer(states[-1], bias, dropout))
+        if self.final_norm is not None:
+            states[-1] = self.final_norm(states[-1])
+        return states
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear map whose weights are still to be filled: nothing is drawn from torch's global generator."""
+    module: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    return module
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A torch generator on the CPU."""
+    return torch.Generator().manual_seed(seed)
+
+
+def drawn(
+    dropout: Dropout | None, place: str, layer: int, shape: tuple[int, ...], like: Tensor
+) -> Tensor | None:
+    """Multipliers of one place, or None without dropout."""
+    return None if dropout is None else dropout(place, layer, shape, like.dtype, like.device)
+
+
+def multiplied(hidden: Tensor, kept: Tensor | None) -> Tensor:
+    """hidden * kept, or hidden itself."""
+    return hidden if kept is None else hidden * kept

@@ -1,0 +1,101 @@
+"""What is put on the encoder: the pooler, the masked-token head (on the masked rows only), next sentence, classification.
+
+Letters: B sequences, E hidden size, V vocabulary, C classes, P predicted positions.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bertworks.model.activations import activate
+from bertworks.model.config import BertConfig
+from bertworks.model.dropout import Dropout
+from bertworks.model.encoder import drawn, linear, multiplied, seeded
+from bertworks.model.fused_cross_entropy import FusedLoss, fused_cross_entropy
+from bertworks.model.initialise import initialise
+
+
+class Pooler(nn.Module):
+    """tanh(W h + b) of each sequence's first token."""
+
+    def __init__(self, config: BertConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.dense = linear(config.hidden_size, config.hidden_size)
+        initialise(self, std=config.initializer_range, generator=generator or seeded(0))
+
+    def forward(self, hidden_states: Tensor, first_index: Tensor) -> Tensor:
+        """(R, L, E) and (B,) flat indices -> (B, E)."""
+        first = hidden_states.reshape(-1, hidden_states.shape[-1]).index_select(0, first_index)
+        return torch.tanh(self.dense(first))
+
+
+class MaskedTokenHead(nn.Module):
+    """Predicts words: dense, activation, LayerNorm, then the tied word table and a bias of its own."""
+
+    def __init__(self, config: BertConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.activation = config.hidden_act
+        self.dense = linear(config.hidden_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.bias = nn.Parameter(torch.empty(config.vocab_size))
+        initialise(self, std=config.initializer_range, generator=generator or seeded(0))
+
+    def transform(self, hidden_states: Tensor, positions: Tensor) -> Tensor:
+        """(R, L, E) and (P,) flat positions -> (P, E), ready for the decoder."""
+        chosen = hidden_states.reshape(-1, hidden_states.shape[-1]).index_select(0, positions)
+        return self.norm(activate(self.dense(chosen), self.activation))
+
+    def forward(self, hidden_states: Tensor, positions: Tensor, table: Tensor) -> Tensor:
+        """Logits (P, V) at the flat positions (P,)."""
+        return F.linear(self.transform(hidden_states, positions), table, self.bias)
+
+    def loss(
+        self,
+        hidden_states: Tensor,
+        positions: Tensor,
+        labels: Tensor,
+        table: Tensor,
+        *,
+        scale: float = 1.0,
+        direct: bool = False,
+        count_correct: bool = False,
+    ) -> FusedLoss:
+        """Loss at the flat positions (P,) against labels (P,); see fused_cross_entropy for scale and direct."""
+        return fused_cross_entropy(
+            self.transform(hidden_states, positions),
+            table,
+            self.bias,
+            labels,
+            scale=scale,
+            direct=direct,
+            count_correct=count_correct,
+        )
+
+
+class NextSentenceHead(nn.Module):
+    """Two classes on the pooled vector: 0 = the second part follows the first, 1 = it does not."""
+
+    def __init__(self, config: BertConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.classifier = linear(config.hidden_size, 2)
+        initialise(self, std=config.initializer_range, generator=generator or seeded(0))
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(B, E) -> logits (B, 2)."""
+        logits: Tensor = self.classifier(pooled)
+        return logits
+
+
+class Classifier(nn.Module):
+    """Dropout and a linear map on the pooled vector; one output is a score."""
+
+    def __init__(self, config: BertConfig, classes: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(classes, config.hidden_size))
+        self.bias = nn.Parameter(torch.empty(classes))
+        initialise(self, std=config.initializer_range, generator=generator or seeded(0))
+
+    def forward(self, pooled: Tensor, dropout: Dropout | None = None) -> Tensor:
+        """(B, E) -> logits (B, C)."""
+        kept = drawn(dropout, "classifier", -1, pooled.shape, pooled)
+        return F.linear(multiplied(pooled, kept), self.weight, self.bias)
