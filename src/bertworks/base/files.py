@@ -49,7 +49,7 @@ def whole_file(path: AnyPath, *, text: bool = False) -> Iterator[IO[Any]]:
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file() and not target.is_dir():
-        with target.open("w" if text else "wb", **({"encoding": "utf-8", "newline": ""} if text else {})) as handle:
+        with target.open("w", encoding="utf-8", newline="") if text else target.open("wb") as handle:
             yield handle
         return
     if target.is_dir():
