@@ -23,6 +23,10 @@ class BertworksError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    def lines(self) -> list[str]:
+        """What the command line prints: `error: …`, and `hint: …` where there is one."""
+        return [f"error: {self.message}", *([f"hint: {self.hint}"] if self.hint else [])]
+
 
 def nearest(name: str, names: Iterable[str], n: int = 3) -> list[str]:
     """The at most `n` of `names` a writer of `name` may have meant, the likeliest first; [] where none is close.
