@@ -1,5 +1,7 @@
 """AdamW over flat parameters: torch's fused kernel, in the original's form or with bias correction."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,19 @@ from bertworks.engine.parameters import FlatParameters
 
 # With this step count Adam's bias corrections 1 - beta^t are exactly 1 in float64: the original BERT has none.
 _CORRECTION_SPENT = 1e7
+
+
+class Optimiser(Protocol):
+    """What the loop needs of an optimiser over flat parameters."""
+
+    def step(self, lr: float) -> None:
+        """One update with the gradients in `parameters.sums`, then round the masters into the weights."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Live tensors by name, to be saved."""
+
+    def restore(self, saved: dict[str, Tensor]) -> None:
+        """Copy tensors saved from `state` back; raises KeyError or RuntimeError where they do not fit."""
 
 
 class AdamW:
@@ -23,12 +38,14 @@ class AdamW:
         eps: float = 1e-6,
         weight_decay: float = 0.01,
         bias_correction: bool = True,
+        first: int = 0,
     ) -> None:
+        """first: elements of the flat parameters before it are left to another optimiser."""
         self.parameters = parameters
         self.bias_correction = bias_correction
         n = parameters.decayed
         groups = []
-        for part, decay in ((slice(0, n), weight_decay), (slice(n, None), 0.0)):
+        for part, decay in ((slice(first, n), weight_decay), (slice(n, None), 0.0)):
             leaf = torch.nn.Parameter(parameters.masters[part], requires_grad=True)
             leaf.data = parameters.masters[part]
             leaf.grad = parameters.sums[part]

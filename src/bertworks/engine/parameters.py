@@ -1,10 +1,10 @@
 """All parameters of a model in flat buffers, so that the optimiser, clipping and ranks are each one sweep.
 
-Letters: N elements of all parameters together; the first `decayed` of them are matrices and tables (weight decay), the
-rest are vectors: biases and LayerNorm (no decay), as in the original's optimization.py.
+Letters: N elements of all parameters together. The order is: the matrices that the caller names hidden (Muon's), the other
+matrices and tables, then vectors, that is biases and LayerNorm, which do not decay, as in the original's optimization.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,23 @@ class FlatParameters:
     The module's parameters become views of `weights`, their `.grad` views of `gradients`. Where the module computes in
     float32 or float64, `masters` and `weights` are the same memory. In lower precision, `sums` collects the gradients
     of the micro-batches in float32.
+
+    hidden, decayed  the first `hidden` elements are hidden matrices, the first `decayed` are matrices and tables
     """
 
-    def __init__(self, module: nn.Module, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        is_hidden: Callable[[str], bool] = lambda name: False,
+    ) -> None:
         named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
         if not named:
             raise BertworksError("the model has no parameter to train", "unfreeze a layer")
-        ordered = [item for item in named if item[1].ndim > 1] + [item for item in named if item[1].ndim <= 1]
+        ordered = sorted(named, key=lambda item: (item[1].ndim <= 1, not is_hidden(item[0])))  # stable
+        self.hidden = sum(p.numel() for name, p in ordered if p.ndim > 1 and is_hidden(name))
         self.dtype = dtype
         self.names = [name for name, _ in ordered]
         self.shapes = {name: tuple(p.shape) for name, p in ordered}

@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,13 @@ class RunDirectory:
         return (self.path / "result.json").exists()
 
     def _check_same(self, before: str, now: str) -> None:
-        if before == now:
-            return
-        changed = [line for line in now.splitlines() if line and line not in before.splitlines()]
-        raise BertworksError(
-            f"{self.path}: was begun with another recipe; now {', '.join(changed[:3]) or 'some keys are gone'}",
-            "go on with the same settings, name another `--out`, or begin anew with `--overwrite`",
-        )
+        changed = sorted(_keys(before) ^ _keys(now))
+        if changed:
+            names = ", ".join(dict.fromkeys(f"`{name}`" for name, _ in changed[:6]))
+            raise BertworksError(
+                f"{self.path}: was begun with another recipe; {names} differ",
+                "go on with the same settings, name another `--out`, or begin anew with `--overwrite`",
+            )
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint, None when there is none yet."""
@@ -93,6 +94,17 @@ class RunDirectory:
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write result.json, which makes the run a finished one."""
         write_json(self.path / "result.json", dict(result))
+
+
+def _keys(recipe: str) -> set[tuple[str, str]]:
+    """Dotted key and value of all that a resumed run must agree on: everything but the section `machine`."""
+    sections = tomllib.loads(recipe)
+    return {
+        (f"{section}.{key}", repr(value))
+        for section, keys in sections.items()
+        if section != "machine" and isinstance(keys, dict)
+        for key, value in keys.items()
+    }
 
 
 def read_metrics(path: Path) -> Iterable[dict[str, Any]]:

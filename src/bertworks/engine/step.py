@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from bertworks.engine.optimiser import AdamW
+from bertworks.engine.optimiser import Optimiser
 from bertworks.engine.parameters import FlatParameters
 from bertworks.engine.ranks import Ranks
 
@@ -32,7 +32,7 @@ def train_step(
     counts: Mapping[str, float],
     scaled_losses: Callable[[Batch, Mapping[str, float]], Mapping[str, Tensor]],
     parameters: FlatParameters,
-    optimiser: AdamW,
+    optimiser: Optimiser,
     *,
     lr: float,
     max_grad_norm: float = 1.0,

@@ -1,0 +1,70 @@
+"""What a run would do, before it does anything: steps, tokens, memory, and a guess of the time."""
+
+import time
+from pathlib import Path
+
+import torch
+
+from bertworks.corpus.open import open_corpus
+from bertworks.engine.precision import choose_device, choose_dtype
+from bertworks.model.config import BertConfig, number_of_parameters
+from bertworks.pretrain.evaluate import unigram_log_probs
+from bertworks.pretrain.recipe import PretrainRecipe
+from bertworks.pretrain.setup import build_model, open_samples, run_length
+from bertworks.text.tokenizer import Tokenizer
+
+_MATMUL_SHARE = 0.5  # of the machine's matmul rate that training reaches, for the guess
+
+
+def describe_plan(recipe: PretrainRecipe) -> str:
+    """The lines that `--dry-run` prints below the recipe; reads the corpus and builds the network, trains nothing.
+
+    Raises BertworksError for whatever the run itself would refuse before its first step.
+    """
+    corpus = open_corpus(recipe.data.corpus)
+    tokenizer = Tokenizer.load(Path(recipe.data.corpus) / "tokenizer")
+    train, heldout, _ = open_samples(recipe, corpus, tokenizer)
+    config = build_model(recipe, tokenizer, unigram_log_probs(corpus, train.documents)).config
+    plan = train.plan(0)
+    total, unit = run_length(recipe, train)
+    device = choose_device(recipe.machine.device)
+    dtype, why = choose_dtype(recipe.machine.dtype, device)
+    per_token = flops_per_token(recipe, config)
+    rate = matmul_rate(dtype, device)
+    speed = _MATMUL_SHARE * rate / per_token
+    batch_tokens = recipe.train.batch_tokens
+    tokens = {"tokens": total, "steps": total * batch_tokens, "seconds": total * speed}[unit]
+    parameters = number_of_parameters(config)
+    return "\n".join(
+        [
+            f"corpus: {corpus.number_of_documents:,} documents, {corpus.number_of_tokens:,} tokens; "
+            f"trained on {len(train.documents):,}, held out {len(heldout.documents):,}",
+            f"an epoch: {len(plan):,} samples, {int(plan.lengths.sum()):,} tokens with specials, "
+            f"{train.number_of_batches(0, batch_tokens):,} updates",
+            f"the run: about {tokens / 1e6:.1f} M tokens, {tokens / batch_tokens:,.0f} updates",
+            f"parameters: {parameters:,}; weights, gradients and moments {parameters * 16 / 1e6:.0f} MB",
+            f"computing in {why}; {per_token / 1e6:.1f} MFLOP a token, matmul rate {rate / 1e9:.0f} GFLOP/s",
+            f"time, guessed at {_MATMUL_SHARE:.0%} of that rate: {tokens / speed / 60:.1f} minutes "
+            f"({speed:,.0f} tokens/s)",
+        ]
+    )
+
+
+def flops_per_token(recipe: PretrainRecipe, config: BertConfig) -> float:
+    """Forward and backward operations of a real token: 6 x matrices it passes, the head for the masked share, attention."""
+    width, inner = config.hidden_size, config.intermediate_size
+    block = config.num_hidden_layers * (4 * width * width + 2 * width * inner)
+    head = recipe.data.mask_probability * (config.vocab_size * width + width * width)
+    attention = 12 * config.num_hidden_layers * width * recipe.train.length
+    return 6.0 * (block + head) + attention
+
+
+def matmul_rate(dtype: torch.dtype, device: torch.device, size: int = 1024, rounds: int = 3) -> float:
+    """Operations a second of a square matrix product of this dtype, best of a few: the machine's yardstick."""
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    best = 0.0
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        float((a @ b)[0, 0])  # reading a value waits for a GPU
+        best = max(best, 2 * size**3 / (time.perf_counter() - start))
+    return best

@@ -1,0 +1,279 @@
+"""A pre-training run from corpus to model directory, top to bottom."""
+
+import dataclasses
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bertworks.base.errors import BertworksError
+from bertworks.base.files import write_json
+from bertworks.base.progress import Progress
+from bertworks.base.recipe import to_toml
+from bertworks.corpus.open import open_corpus
+from bertworks.engine.checkpoint import save_checkpoint
+from bertworks.engine.curves import draw_curves
+from bertworks.engine.memory import keep_memory
+from bertworks.engine.optimiser import Optimiser
+from bertworks.engine.parameters import FlatParameters
+from bertworks.engine.precision import choose_device, choose_dtype
+from bertworks.engine.ranks import Ranks
+from bertworks.engine.run_directory import RunDirectory
+from bertworks.engine.schedule import Schedule
+from bertworks.engine.step import StepReport, train_step
+from bertworks.engine.stopping import StopWish
+from bertworks.model.bert import BertForPreTraining
+from bertworks.model.weights import save_pretrained
+from bertworks.pretrain.batches import MicroBatch, micro_batches
+from bertworks.pretrain.evaluate import bits_per_byte, evaluate, evaluation_batches, unigram_log_probs
+from bertworks.pretrain.objective import Objective, target_counts
+from bertworks.pretrain.recipe import PretrainRecipe
+from bertworks.pretrain.samples import Samples
+from bertworks.pretrain.setup import (
+    Cursor,
+    advance,
+    build_dropout,
+    build_model,
+    build_optimiser,
+    done,
+    open_samples,
+    restore,
+    run_length,
+)
+from bertworks.text.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """How a call of `pretrain` ended: `figures` of the last evaluation; `stopped` names the signal that cut it short."""
+
+    run: Path
+    steps: int
+    figures: dict[str, float]
+    stopped: str | None = None
+
+
+def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrite: bool = False) -> PretrainResult:
+    """Train a BERT on a corpus and leave a run directory: checkpoints, metrics, curves, `best/` and `last/` models.
+
+    Raises BertworksError for a corpus that does not fit the recipe, a run that may not be continued, or a loss that
+    stays not finite.
+    """
+    if recipe.machine.keep_memory:
+        keep_memory()
+    if recipe.machine.threads:
+        torch.set_num_threads(recipe.machine.threads)
+    ranks = Ranks.from_environment()
+    device = choose_device(recipe.machine.device)
+    dtype, why = choose_dtype(recipe.machine.dtype, device)
+    log.info("computing in %s", why)
+
+    corpus = open_corpus(recipe.data.corpus)
+    tokenizer = Tokenizer.load(Path(recipe.data.corpus) / "tokenizer")
+    train, heldout, heldout_text = open_samples(recipe, corpus, tokenizer)
+    unigram = unigram_log_probs(corpus, train.documents)
+    model = build_model(recipe, tokenizer, unigram)
+    parameters = FlatParameters(model, dtype, device, is_hidden=lambda name: ".layers." in name)
+    optimiser = build_optimiser(recipe, parameters)
+    dropout = build_dropout(recipe, dtype, device)
+    objective = Objective(model, dropout, direct=True)
+
+    if ranks.is_first:
+        run = RunDirectory.open(out, to_toml(recipe), resume=resume, overwrite=overwrite)
+    ranks.wait()
+    run = RunDirectory(out)
+    cursor, best = restore(run, parameters, optimiser, corpus, tokenizer)
+    total, unit = run_length(recipe, train)
+    schedule = Schedule(
+        recipe.train.schedule, recipe.train.lr, total, recipe.train.warmup * total, recipe.train.cooldown * total
+    )
+    trials = evaluation_batches(heldout, recipe.train.evaluation_tokens, recipe.machine.micro_tokens)
+    loop = Loop(recipe, run, ranks, device, tokenizer, model, parameters, optimiser, unigram, trials, heldout_text, best)
+    handler = run.log_file()
+    logging.getLogger("bertworks").addHandler(handler)
+    try:
+        return loop.train(train, objective, schedule, cursor, total, unit)
+    finally:
+        logging.getLogger("bertworks").removeHandler(handler)
+        handler.close()
+
+
+class Loop:
+    """The training loop with what it needs on the way; `train` is the whole of it."""
+
+    def __init__(
+        self,
+        recipe: PretrainRecipe,
+        run: RunDirectory,
+        ranks: Ranks,
+        device: torch.device,
+        tokenizer: Tokenizer,
+        model: BertForPreTraining,
+        parameters: FlatParameters,
+        optimiser: Optimiser,
+        unigram: NDArray[np.float64],
+        trials: list[MicroBatch],
+        heldout_text: tuple[int, int],
+        best: float,
+    ) -> None:
+        self.recipe, self.run, self.ranks, self.device = recipe, run, ranks, device
+        self.tokenizer, self.model, self.parameters, self.optimiser = tokenizer, model, parameters, optimiser
+        self.unigram, self.trials, self.heldout_text, self.best = unigram, trials, heldout_text, best
+
+    def train(
+        self, samples: Samples, objective: Objective, schedule: Schedule, cursor: Cursor, total: float, unit: str
+    ) -> PretrainResult:
+        settings = self.recipe.train
+        began, before = time.monotonic(), cursor.seconds
+        bar = Progress(int(total), unit, "pretrain")
+        bar.update(int(done(cursor, unit)))
+        figures: dict[str, float] = {}
+        lately = _Lately()
+        with StopWish() as wish:
+            while done(cursor, unit) < total and wish.signal_name is None:
+                batch = samples.batch(cursor.epoch, cursor.batch, settings.batch_tokens)
+                pieces = micro_batches(batch, settings.length, self.recipe.machine.micro_tokens, self.ranks)
+                objective.step = cursor.step
+                lr = schedule.lr(done(cursor, unit))
+                self.model.train()
+                report = train_step(
+                    [piece.to(self.device) for piece in pieces],
+                    target_counts(pieces),
+                    objective,
+                    self.parameters,
+                    self.optimiser,
+                    lr=lr,
+                    max_grad_norm=settings.max_grad_norm,
+                    ranks=self.ranks,
+                )
+                self._check_finite(report, cursor, [sample.index for sample in batch])
+                tokens = sum(len(sample.input_ids) for sample in batch)
+                advance(cursor, tokens, samples.number_of_batches(cursor.epoch, settings.batch_tokens))
+                cursor.seconds = before + time.monotonic() - began
+                bar.update(int(done(cursor, unit)) - bar.done, loss=report.loss)
+                lately.add(tokens, report)
+                is_last = done(cursor, unit) >= total
+                if cursor.step % settings.log_every == 0 or is_last:
+                    self._log(cursor, lr, lately, unit)
+                if cursor.step % settings.evaluate_every == 0 or is_last:
+                    figures = self._evaluate(cursor)
+                if cursor.step % settings.checkpoint_every == 0 or is_last:
+                    self._save(cursor)
+        bar.close()
+        if wish.signal_name is not None:
+            self._save(cursor)
+            log.warning("stopped by %s at step %d; the same command goes on from there", wish.signal_name, cursor.step)
+            return PretrainResult(self.run.path, cursor.step, figures, wish.signal_name)
+        self._finish(cursor, figures)
+        return PretrainResult(self.run.path, cursor.step, figures)
+
+    def _check_finite(self, report: StepReport, cursor: Cursor, sample_indexes: list[int]) -> None:
+        """Count updates that were left out; after `max_bad_steps` in a row stop, with the samples written down."""
+        if report.finite:
+            cursor.bad_steps = 0
+            return
+        cursor.bad_steps += 1
+        place = {"step": cursor.step, "epoch": cursor.epoch, "batch": cursor.batch, "samples": sample_indexes}
+        log.warning("step %d: loss or gradient is not finite, no update; samples in bad-samples.json", cursor.step)
+        if self.ranks.is_first:
+            write_json(self.run.path / "bad-samples.json", place)
+        if cursor.bad_steps >= self.recipe.train.max_bad_steps:
+            latest = self.run.latest()
+            stands = f"the last good checkpoint is {latest.path}" if latest else "no checkpoint was saved before"
+            raise BertworksError(
+                f"{self.run.path}: {cursor.bad_steps} updates in a row not finite, last at step {cursor.step}",
+                f"sample ids are in bad-samples.json; lower `train.lr` or lengthen `train.warmup`; {stands}",
+                exit_code=1,
+            )
+
+    def _log(self, cursor: Cursor, lr: float, lately: "_Lately", unit: str) -> None:
+        line = {"step": cursor.step, "tokens": cursor.tokens, "epoch": cursor.epoch, "lr": lr, **lately.figures()}
+        line["seconds"] = round(cursor.seconds, 2)
+        if self.ranks.is_first:
+            self.run.record(line)
+        lately.clear()
+
+    def _evaluate(self, cursor: Cursor) -> dict[str, float]:
+        figures = evaluate(self.model, self.trials, self.unigram, self.device)
+        figures["bits_per_byte"] = bits_per_byte(figures["mlm_loss"], *self.heldout_text)
+        figures["loss"] = figures["mlm_loss"] + figures.get("nsp_loss", 0.0)
+        log.info(
+            "step %d, %.2f M tokens: held-out mlm loss %.3f (%.2f below unigram), accuracy %.3f%s",
+            cursor.step,
+            cursor.tokens / 1e6,
+            figures["mlm_loss"],
+            figures["below_unigram"],
+            figures["mlm_accuracy"],
+            f", nsp accuracy {figures['nsp_accuracy']:.3f}" if "nsp_accuracy" in figures else "",
+        )
+        if self.ranks.is_first:
+            self.run.record({"step": cursor.step, "tokens": cursor.tokens, "split": "heldout", **figures})
+            if figures["loss"] < self.best:
+                self.best = figures["loss"]
+                self._save_model("best")
+        return figures
+
+    def _save_model(self, name: str) -> None:
+        save_pretrained(
+            self.model, self.run.path / name, tokenizer=self.tokenizer, masters=self.parameters.named(self.parameters.masters)
+        )
+
+    def _save(self, cursor: Cursor) -> None:
+        if self.ranks.is_first:
+            state = {
+                "cursor": dataclasses.asdict(cursor),
+                "best": self.best,
+                "tokenizer": self.tokenizer.fingerprint,
+                "corpus": self.corpus_fingerprint(),
+            }
+            model = self.parameters.named(self.parameters.masters)
+            save_checkpoint(self.run.path, cursor.step, model, self.optimiser.state(), state)
+        self.ranks.wait()
+
+    def corpus_fingerprint(self) -> str:
+        return open_corpus(self.recipe.data.corpus).fingerprint
+
+    def _finish(self, cursor: Cursor, figures: dict[str, float]) -> None:
+        if not self.ranks.is_first:
+            return
+        self._save_model("last")
+        draw_curves(
+            self.run.metrics(),
+            self.run.path / "curves.png",
+            names=["mlm_loss", "nsp_loss"],
+            title=f"pre-training, {cursor.tokens / 1e6:.1f} M tokens in {cursor.seconds / 60:.1f} minutes",
+            floor=figures.get("unigram_entropy"),
+        )
+        self.run.finish({"task": "pretrain", "steps": cursor.step, "tokens": cursor.tokens, "seconds": round(cursor.seconds, 1), "metrics": {"heldout": figures}})
+
+
+class _Lately:
+    """Losses, gradient norms and speed since the last log line."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        self.reports: list[StepReport] = []
+        self.tokens, self.began = 0, time.monotonic()
+
+    def add(self, tokens: int, report: StepReport) -> None:
+        self.tokens += tokens
+        self.reports.append(report)
+
+    def figures(self) -> dict[str, Any]:
+        count = len(self.reports)
+        losses = {name: sum(report.losses[name] for report in self.reports) / count for name in self.reports[0].losses}
+        return {
+            "loss": sum(losses.values()),
+            **losses,
+            "grad_norm": max(report.grad_norm for report in self.reports),
+            "tokens_per_second": round(self.tokens / max(time.monotonic() - self.began, 1e-9), 1),
+        }

@@ -1,0 +1,184 @@
+"""What a run is made of, each part built from the recipe: samples, network, optimiser, dropout, and the state to go on from."""
+
+import dataclasses
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bertworks.base.errors import BertworksError
+from bertworks.corpus.open import Corpus, open_corpus
+from bertworks.engine.checkpoint import copy_tensors
+from bertworks.engine.dropout import PooledDropout
+from bertworks.engine.muon import Muon
+from bertworks.engine.optimiser import AdamW, Optimiser
+from bertworks.engine.parameters import FlatParameters
+from bertworks.engine.run_directory import RunDirectory
+from bertworks.model.bert import BertForPreTraining
+from bertworks.model.config import BertConfig, preset
+from bertworks.model.weights import load_pretraining
+from bertworks.pretrain.masking import MaskRule
+from bertworks.pretrain.recipe import PretrainRecipe
+from bertworks.pretrain.samples import Samples
+from bertworks.text.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
+
+DEFAULT_EPOCHS = 10
+
+
+@dataclass
+class Cursor:
+    """All that moves: (epoch, batch) is the next batch, the rest counts what is behind."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    bad_steps: int = 0
+
+
+def done(cursor: Cursor, unit: str) -> float:
+    """How much of the run is behind, in the unit that ends it."""
+    return {"steps": float(cursor.step), "tokens": float(cursor.tokens), "seconds": cursor.seconds}[unit]
+
+
+def advance(cursor: Cursor, tokens: int, batches: int) -> None:
+    """One update further; after an epoch's last batch the next epoch begins."""
+    cursor.step += 1
+    cursor.tokens += tokens
+    cursor.batch += 1
+    if cursor.batch >= batches:
+        cursor.epoch, cursor.batch = cursor.epoch + 1, 0
+
+
+def run_length(recipe: PretrainRecipe, samples: Samples) -> tuple[float, str]:
+    """What ends the run, and its unit: `steps`, `tokens` or `seconds`."""
+    settings = recipe.train
+    if settings.hours is not None:
+        return settings.hours * 3600, "seconds"
+    if settings.tokens is not None:
+        return float(settings.tokens), "tokens"
+    if settings.steps is not None:
+        return float(settings.steps), "steps"
+    return float(DEFAULT_EPOCHS * samples.number_of_batches(0, settings.batch_tokens)), "steps"
+
+
+def open_samples(recipe: PretrainRecipe, corpus: Corpus, tokenizer: Tokenizer) -> tuple[Samples, Samples, tuple[int, int]]:
+    """Training samples, held-out samples, and the held-out text's (tokens, bytes).
+
+    Raises BertworksError where the held-out corpus was built with another vocabulary.
+    """
+    data, train = recipe.data, recipe.train
+    rule = MaskRule(data.mask_probability, data.masked, data.kept, data.max_predictions, data.mask_copies)
+    everything = np.arange(corpus.number_of_documents)
+    other = corpus if data.heldout is None else open_corpus(data.heldout)
+    if other.tokenizer_fingerprint != corpus.tokenizer_fingerprint:
+        raise BertworksError(
+            f"{data.heldout}: was built with another vocabulary than {data.corpus}", "build both with one `--vocab`"
+        )
+    if data.heldout is None:
+        kept, tested = everything[~corpus.is_heldout], everything[corpus.is_heldout]
+    else:
+        kept, tested = everything, np.arange(other.number_of_documents)
+    segments = "nsp" if data.segments == "nsp-bert" else data.segments
+    evaluation = MaskRule()
+    return (
+        Samples(corpus, tokenizer, kept, segments=data.segments, length=train.length, masks=rule, seed=train.seed),
+        Samples(other, tokenizer, tested, segments=segments, length=train.length, masks=evaluation, seed=0),
+        (int(other.manifest["counts"]["tokens"]), int(other.manifest["counts"]["bytes"])),
+    )
+
+
+def build_model(recipe: PretrainRecipe, tokenizer: Tokenizer, unigram: NDArray[np.float64]) -> BertForPreTraining:
+    """A network with random weights, or the one the recipe starts from.
+
+    Raises BertworksError where the start's vocabulary is not the corpus's.
+    """
+    settings = recipe.model
+    if settings.start is not None:
+        model, found, _ = load_pretraining(settings.start)
+        theirs = Tokenizer.load(settings.start)
+        if theirs.fingerprint != tokenizer.fingerprint:
+            raise BertworksError(
+                f"{settings.start}: its vocabulary ({theirs.vocab_size:,} tokens) is not the corpus's ({tokenizer.vocab_size:,})",
+                f"build the corpus with `--vocab {settings.start}`",
+            )
+        return model
+    sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    config = dataclasses.replace(
+        preset(settings.preset, tokenizer.vocab_size),
+        **{name: getattr(settings, name) for name in sizes if getattr(settings, name) is not None},
+        max_position_embeddings=settings.max_position_embeddings,
+        hidden_dropout_prob=settings.dropout,
+        attention_probs_dropout_prob=settings.attention_dropout,
+        initializer_range=settings.initializer_range,
+        pre_norm=settings.pre_norm,
+    )
+    check_length(recipe, config)
+    model = BertForPreTraining.new(config, torch.Generator().manual_seed(recipe.train.seed))
+    if settings.unigram_bias:
+        with torch.no_grad():
+            model.masked_head.bias.copy_(torch.from_numpy(unigram))
+    return model
+
+
+def check_length(recipe: PretrainRecipe, config: BertConfig) -> None:
+    if recipe.train.length > config.max_position_embeddings:
+        raise BertworksError(
+            f"length {recipe.train.length} is more than the model's {config.max_position_embeddings} positions",
+            "shorten `train.length`, or raise `model.max_position_embeddings`",
+        )
+
+
+def build_optimiser(recipe: PretrainRecipe, parameters: FlatParameters) -> Optimiser:
+    """AdamW, the original's Adam, or Muon on the layers' matrices with AdamW on the rest."""
+    settings = recipe.train
+    rest = AdamW(
+        parameters,
+        betas=(settings.beta1, settings.beta2),
+        eps=settings.epsilon,
+        weight_decay=settings.weight_decay,
+        bias_correction=settings.optimizer != "adam-bert",
+        first=parameters.hidden if settings.optimizer == "muon" else 0,
+    )
+    if settings.optimizer != "muon":
+        return rest
+    return Muon(parameters, rest, pieces=lambda name: 3 if ".qkv." in name else 1, weight_decay=settings.weight_decay)
+
+
+def build_dropout(recipe: PretrainRecipe, dtype: torch.dtype, device: torch.device) -> PooledDropout | None:
+    hidden, attention = recipe.model.dropout, recipe.model.attention_dropout
+    if not hidden and not attention:
+        return None
+    return PooledDropout(hidden, attention, seed=recipe.train.seed, dtype=dtype, device=device)
+
+
+def restore(
+    run: RunDirectory, parameters: FlatParameters, optimiser: Optimiser, corpus: Corpus, tokenizer: Tokenizer
+) -> tuple[Cursor, float]:
+    """Put the newest checkpoint's weights and moments back; a fresh cursor where there is none.
+
+    Raises BertworksError when the corpus or its vocabulary changed since.
+    """
+    checkpoint = run.latest()
+    if checkpoint is None:
+        return Cursor(), math.inf
+    for name, now in (("corpus", corpus.fingerprint), ("tokenizer", tokenizer.fingerprint)):
+        before = checkpoint.state[name]
+        if before != now:
+            raise BertworksError(
+                f"{checkpoint.path}: the {name} changed since this run began (fingerprint {before[:4]}…, now {now[:4]}…)",
+                f"restore the {name}, or begin a new run with another `--out`",
+            )
+    copy_tensors(parameters.named(parameters.masters), checkpoint.model, str(checkpoint.path))
+    optimiser.restore(checkpoint.optimizer)
+    parameters.publish()
+    cursor = Cursor(**checkpoint.state["cursor"])
+    run.rewind(cursor.step)
+    log.info("going on from step %d (%s)", cursor.step, checkpoint.path)
+    return cursor, checkpoint.state["best"] if checkpoint.state["best"] is not None else math.inf
