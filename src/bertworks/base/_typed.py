@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bertworks.base.errors import did_you_mean
+from bertworks.base.pairs import pairs
 
 _WANTED = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
 _RANGES = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -62,25 +63,6 @@ def shown(given: object, from_text: bool) -> str:
     if from_text or not isinstance(given, str):
         return {True: "true", False: "false"}[given] if isinstance(given, bool) else f"{given}"
     return f'the text "{given}"'
-
-
-def pairs(text: str) -> dict[str, str]:
-    """`role=name,role=name` of the command line; a name that holds `,` or `=` stands in double quotes.
-
-    >>> pairs('text=body,label="kind, of thing"')
-    {'text': 'body', 'label': 'kind, of thing'}
-
-    Raises ValueError(what, hint).
-    """
-    found: dict[str, str] = {}
-    for part in _split(text, ","):
-        name, *rest = _split(part, "=")
-        if len(rest) != 1 or not name.strip() or not rest[0].strip():
-            raise ValueError(
-                f"wants name=value,name=value, got {text}", "a value with `,` or `=` goes in double quotes"
-            )
-        found[name.strip().strip('"')] = rest[0].strip().strip('"')
-    return found
 
 
 def _one(given: object, annotation: Any, from_text: bool) -> Any:
@@ -146,17 +128,6 @@ def _from_text(text: str, annotation: type[Any]) -> Any:
     if not math.isfinite(number) or (annotation is int and not number.is_integer()):
         raise ValueError("", "")
     return int(text) if annotation is int and text.lstrip("+-").isdigit() else annotation(number)
-
-
-def _split(text: str, mark: str) -> list[str]:
-    parts, in_quotes = [""], False
-    for character in text:
-        in_quotes ^= character == '"'
-        if character == mark and not in_quotes:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts
 
 
 def _is_union(annotation: Any) -> bool:

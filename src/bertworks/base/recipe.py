@@ -11,7 +11,7 @@ import json
 import os
 import tomllib
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -138,6 +138,7 @@ class _Loading:
         self.problems: list[tuple[int, str, str]] = []
 
     def say(self, key: str, what: str, hint: str = "") -> None:
+        """Note a problem where `key` was given: a flag, a line of the file, or neither."""
         if key in self.overrides:
             self.problems.append((1 << 30, f"--{key}: {what}", hint))
         elif self.path is None or not self.lines.get(key):
@@ -166,7 +167,11 @@ class _Loading:
                 self.say(key, f"`{name}`{_of(prefix)} is missing", f"give it in the recipe or as `--{key}`")
         if len(self.problems) > before:
             return None
-        made = kind(**values)
+        try:
+            made = kind(**values)
+        except BertworksError as error:  # from a class that checks itself in __post_init__
+            self.say(prefix.rstrip("."), error.message, error.hint)
+            return None
         for problem in made.problems() if hasattr(made, "problems") else ():
             self.say(prefix + problem.key, problem.what, problem.hint)
         return made
@@ -212,7 +217,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise BertworksError(f"{path}{where}: not TOML, {what}", "text needs quotes, tables [brackets]") from error
 
 
-def _fields(kind: type[Any]) -> Iterable[tuple[str, Any, dataclasses.Field[Any]]]:
+def _fields(kind: type[Any]) -> Sequence[tuple[str, Any, dataclasses.Field[Any]]]:
     hints = typing.get_type_hints(kind)
     return [(one.name, hints[one.name], one) for one in dataclasses.fields(kind) if one.init]
 
