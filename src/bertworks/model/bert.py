@@ -96,7 +96,7 @@ class BertForPreTraining(nn.Module):
         masked_scale, sentence_scale      1 / count over the whole global batch
         direct                            see fused_cross_entropy: gradients of the word table go straight into its `.grad`
         """
-        hidden = self.encoder(rows, dropout)
+        hidden = self.encoder(rows, dropout, direct=direct)
         masked = self.masked_head.loss(
             hidden,
             masked_positions,
@@ -130,8 +130,8 @@ class BertForSentence(nn.Module):
         """Of the encoder."""
         return self.encoder.config
 
-    def forward(self, rows: Rows, dropout: Dropout | None = None) -> Tensor:
-        """Logits (B, C), in the order of the sequences."""
-        pooled = self.pooler(self.encoder(rows, dropout), rows.first_index)
+    def forward(self, rows: Rows, dropout: Dropout | None = None, *, direct: bool = False) -> Tensor:
+        """Logits (B, C), in the order of the sequences; see Embeddings.forward for `direct`."""
+        pooled = self.pooler(self.encoder(rows, dropout, direct=direct), rows.first_index)
         logits: Tensor = self.classifier(pooled, dropout)
         return logits

@@ -47,3 +47,20 @@ class TorchDropout:
             return None
         kept = torch.empty(tuple(shape), dtype=dtype, device=device)
         return kept.bernoulli_(1 - share, generator=self.generator).div_(1 - share)
+
+
+def drawn(
+    dropout: Dropout | None, place: str, layer: int, shape: Sequence[int], like: Tensor
+) -> Tensor | None:
+    """Multipliers of one place in the dtype and on the device of `like`, or None without dropout."""
+    return None if dropout is None else dropout(place, layer, shape, like.dtype, like.device)
+
+
+def multiplied(hidden: Tensor, kept: Tensor | None) -> Tensor:
+    """hidden * kept, or hidden itself."""
+    return hidden if kept is None else hidden * kept
+
+
+def added(residual: Tensor, hidden: Tensor, kept: Tensor | None) -> Tensor:
+    """residual + hidden * kept in one sweep."""
+    return residual + hidden if kept is None else torch.addcmul(residual, hidden, kept)

@@ -1,15 +1,16 @@
 """Ids become vectors: word + token type + position, LayerNorm, dropout.
 
-Letters: R rows, L row length, E hidden size, V vocabulary.
+Letters: R rows, L row length, T = R * L tokens, E hidden size, V vocabulary.
 """
 
+from typing import Any
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bertworks.base.errors import BertworksError
 from bertworks.model.config import BertConfig
-from bertworks.model.dropout import Dropout
+from bertworks.model.dropout import Dropout, drawn, multiplied
 from bertworks.model.layout import Rows
 
 
@@ -24,18 +25,77 @@ class Embeddings(nn.Module):
         self.token_type = nn.Parameter(torch.empty(config.type_vocab_size, width))
         self.norm = None if config.pre_norm else nn.LayerNorm(width, eps=config.layer_norm_eps)
 
-    def forward(self, rows: Rows, dropout: Dropout | None = None) -> Tensor:
-        """(R, L, E). Raises BertworksError if a sequence is longer than the position table."""
+    def forward(self, rows: Rows, dropout: Dropout | None = None, direct: bool = False) -> Tensor:
+        """(R, L, E).
+
+        direct  the backward pass adds the rows' gradients to the word table's `.grad`, which must exist, instead of handing
+                autograd a table of zeros with few rows filled
+        Raises BertworksError if a sequence is longer than the position table.
+        """
         check_positions(rows, len(self.position))
-        summed = F.embedding(rows.input_ids, self.word)
-        summed = summed + F.embedding(rows.token_type_ids, self.token_type)
-        summed = summed + F.embedding(rows.position_ids, self.position)
-        hidden = summed if self.norm is None else self.norm(summed)
-        if dropout is not None:
-            kept = dropout("embeddings", -1, hidden.shape, hidden.dtype, hidden.device)
-            if kept is not None:
-                hidden = hidden * kept
-        return hidden
+        hidden = EmbeddingSum.apply(
+            self.word,
+            self.token_type,
+            self.position,
+            rows.input_ids.reshape(-1),
+            rows.token_type_ids.reshape(-1),
+            rows.position_ids.reshape(-1),
+            direct,
+        ).view(*rows.input_ids.shape, -1)
+        if self.norm is not None:
+            hidden = self.norm(hidden)
+        return multiplied(hidden, drawn(dropout, "embeddings", -1, hidden.shape, hidden))
+
+
+class EmbeddingSum(torch.autograd.Function):
+    """word[ids] + token_type[types] + position[positions], added in that order as the original does."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        word: Tensor,
+        token_type: Tensor,
+        position: Tensor,
+        input_ids: Tensor,
+        token_type_ids: Tensor,
+        position_ids: Tensor,
+        direct: bool,
+    ) -> Tensor:
+        ctx.save_for_backward(input_ids, token_type_ids, position_ids)
+        ctx.tables, ctx.direct = (word, token_type, position), direct
+        summed = word.index_select(0, input_ids)
+        summed += token_type.index_select(0, token_type_ids)
+        summed += position.index_select(0, position_ids)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        rows = upstream[0].contiguous()
+        input_ids, token_type_ids, position_ids = ctx.saved_tensors
+        word, token_type, position = ctx.tables
+        wants_word, wants_type, wants_position = ctx.needs_input_grad[:3]
+        grad_word = grad_type = grad_position = None
+        if wants_word:
+            grad_word = add_rows(word.grad if ctx.direct else torch.zeros_like(word), input_ids, rows)
+        if wants_type:
+            is_type = token_type_ids == torch.arange(len(token_type), device=rows.device)[:, None]  # (types, T)
+            grad_type = is_type.to(rows.dtype) @ rows
+        if wants_position:
+            grad_position = add_rows(torch.zeros_like(position), position_ids, rows)
+        return None if ctx.direct else grad_word, grad_type, grad_position, None, None, None, None
+
+
+def add_rows(table: Tensor, ids: Tensor, rows: Tensor) -> Tensor:
+    """table[ids[i]] += rows[i], in the order of i on a CPU; ids (T,), rows (T, E).
+
+    In half precision the rows of one id are summed in float32 first: [MASK] alone is an eighth of a batch.
+    """
+    if rows.dtype in (torch.float32, torch.float64):
+        return table.scatter_add_(0, ids[:, None].expand_as(rows), rows)
+    distinct, place = ids.unique(return_inverse=True)
+    sums = torch.zeros(len(distinct), rows.shape[1], dtype=torch.float32, device=rows.device)
+    sums.scatter_add_(0, place[:, None].expand_as(rows), rows.float())
+    return table.index_add_(0, distinct, sums.to(table.dtype))
 
 
 def check_positions(rows: Rows, positions: int) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from bertworks.model.activations import activate
 from bertworks.model.attention import attend
 from bertworks.model.config import BertConfig
-from bertworks.model.dropout import Dropout
+from bertworks.model.dropout import Dropout, added, drawn
 from bertworks.model.embeddings import Embeddings
 from bertworks.model.initialise import initialise
 from bertworks.model.layout import Rows, attention_bias
@@ -33,25 +33,33 @@ class Layer(nn.Module):
         self.output_norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
 
     def forward(self, hidden: Tensor, bias: Tensor | None, dropout: Dropout | None) -> Tensor:
-        """(R, L, E) -> (R, L, E)."""
+        """(R, L, E) -> (R, L, E); bias as attention_bias returns it."""
         if self.pre_norm:
-            hidden = hidden + self.attention(self.attention_norm(hidden), bias, dropout)
-            return hidden + self.feed_forward(self.output_norm(hidden), dropout)
-        hidden = self.attention_norm(hidden + self.attention(hidden, bias, dropout))
-        return self.output_norm(hidden + self.feed_forward(hidden, dropout))
+            mixed = self.attention(self.attention_norm(hidden), bias, dropout)
+            hidden = added(hidden, mixed, self.kept("attention_output", mixed, dropout))
+            worked = self.feed_forward(self.output_norm(hidden))
+            return added(hidden, worked, self.kept("output", worked, dropout))
+        mixed = self.attention(hidden, bias, dropout)
+        hidden = self.attention_norm(added(hidden, mixed, self.kept("attention_output", mixed, dropout)))
+        worked = self.feed_forward(hidden)
+        hidden = self.output_norm(added(hidden, worked, self.kept("output", worked, dropout)))
+        return hidden
 
     def attention(self, hidden: Tensor, bias: Tensor | None, dropout: Dropout | None) -> Tensor:
+        """What attention adds to the stream, before dropout."""
         n_rows, length, _ = hidden.shape
-        shape = (n_rows, self.heads, length, length)
-        kept = drawn(dropout, "attention_probs", self.index, shape, hidden)
-        mixed = attend(self.qkv(hidden), bias, self.heads, kept)
-        return multiplied(
-            self.attention_output(mixed), drawn(dropout, "attention_output", self.index, hidden.shape, hidden)
-        )
+        kept = drawn(dropout, "attention_probs", self.index, (n_rows, self.heads, length, length), hidden)
+        mixed: Tensor = self.attention_output(attend(self.qkv(hidden), bias, self.heads, kept))
+        return mixed
 
-    def feed_forward(self, hidden: Tensor, dropout: Dropout | None) -> Tensor:
-        inner = activate(self.intermediate(hidden), self.activation)
-        return multiplied(self.output(inner), drawn(dropout, "output", self.index, hidden.shape, hidden))
+    def feed_forward(self, hidden: Tensor) -> Tensor:
+        """What the feed-forward part adds to the stream, before dropout."""
+        worked: Tensor = self.output(activate(self.intermediate(hidden), self.activation))
+        return worked
+
+    def kept(self, place: str, like: Tensor, dropout: Dropout | None) -> Tensor | None:
+        """Dropout's multipliers for one place of this layer."""
+        return drawn(dropout, place, self.index, like.shape, like)
 
 
 class BertEncoder(nn.Module):
@@ -75,10 +83,10 @@ class BertEncoder(nn.Module):
         self.final_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) if config.pre_norm else None
         initialise(self, std=config.initializer_range, generator=generator or seeded(0), kind=initialisation)
 
-    def forward(self, rows: Rows, dropout: Dropout | None = None) -> Tensor:
-        """The last hidden state, (R, L, E)."""
+    def forward(self, rows: Rows, dropout: Dropout | None = None, *, direct: bool = False) -> Tensor:
+        """The last hidden state, (R, L, E); see Embeddings.forward for `direct`."""
         bias = attention_bias(rows, self.embeddings.word.dtype)
-        hidden = self.embeddings(rows, dropout)
+        hidden = self.embeddings(rows, dropout, direct)
         for layer in self.layers:
             hidden = layer(hidden, bias, dropout)
         return hidden if self.final_norm is None else self.final_norm(hidden)
@@ -103,15 +111,3 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 def seeded(seed: int) -> torch.Generator:
     """A torch generator on the CPU."""
     return torch.Generator().manual_seed(seed)
-
-
-def drawn(
-    dropout: Dropout | None, place: str, layer: int, shape: tuple[int, ...], like: Tensor
-) -> Tensor | None:
-    """Multipliers of one place, or None without dropout."""
-    return None if dropout is None else dropout(place, layer, shape, like.dtype, like.device)
-
-
-def multiplied(hidden: Tensor, kept: Tensor | None) -> Tensor:
-    """hidden * kept, or hidden itself."""
-    return hidden if kept is None else hidden * kept

@@ -1,5 +1,8 @@
 """Decoder and cross-entropy in one: the loss and its gradients from chunks of rows, without keeping logits of (P, V).
 
+With e = exp(z) and s its row sums, the gradient by the logits is (e - s onehot) / s. It is never formed: e - s onehot stays in the
+buffer of the logits, and the row factor 1 / s moves to the small operand of each product.
+
 Letters: P predicted positions, E hidden size, V vocabulary.
 """
 
@@ -8,7 +11,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-CHUNK_ROWS = 256  # 256 x 30,522 float32 logits are 31 MB
+LOGITS_BYTES = 64 << 20  # of one chunk; smaller ones read and write the table's gradient more often (docs/performance.md)
+LEAST_CHUNK_ROWS = 64
+ALIGNED_COLUMNS = 64  # a row of logits begins on a cache line: the products over it run 1.4 times as fast
+# Row sums of exp(z) within these bounds lose nothing in float32: each term that counts is a normal number, and so is 1 / s
+SAFE_SUMS = (1e-25, 1e30)
 
 
 class FusedLoss(NamedTuple):
@@ -33,17 +40,22 @@ def fused_cross_entropy(
     scale: float = 1.0,
     direct: bool = False,
     count_correct: bool = False,
-    chunk_rows: int = CHUNK_ROWS,
+    chunk_rows: int | None = None,
 ) -> FusedLoss:
-    """Sum of cross-entropies of softmax(hidden tableᵀ + bias) against labels.
+    """Sum of the cross-entropies of softmax(hidden tableᵀ + bias) against labels.
 
-    hidden  (P, E); table (V, E); bias (V,); labels (P,) int64
-    scale   of the loss: 1 / count, so that the gradients are those of the mean over the whole batch
-    direct  add the gradients of table and bias to their `.grad`, which must exist, instead of returning them to autograd: saves
-            two passes over a table. The loss must then enter the total with factor 1.
+    hidden      (P, E); table (V, E); bias (V,); labels (P,) int64
+    scale       of the loss: 1 / count, so that the gradients are those of the mean over the whole batch
+    direct      add the gradients of table and bias to their `.grad`, which must exist, instead of handing them to autograd: saves
+                three passes over the table. The loss must then enter the total with factor 1.
+    chunk_rows  logits in memory at once; None takes LOGITS_BYTES of them
     """
+    wanted = tuple(torch.is_grad_enabled() and tensor.requires_grad for tensor in (hidden, table, bias))
+    if direct and any(tensor.grad is None for tensor, wants in zip((table, bias), wanted[1:], strict=True) if wants):
+        raise ValueError("direct gradients need a `.grad` on the table and on the bias")
+    chunk_rows = chunk_rows or max(LEAST_CHUNK_ROWS, LOGITS_BYTES // (len(table) * statistics_dtype(hidden).itemsize))
     loss_sum, correct, loss = FusedCrossEntropy.apply(
-        hidden, table, bias, labels, scale, direct, count_correct, chunk_rows
+        hidden, table, bias, labels, scale, direct, count_correct, chunk_rows, wanted
     )
     return FusedLoss(loss, loss_sum, correct if count_correct else None)
 
@@ -62,43 +74,88 @@ class FusedCrossEntropy(torch.autograd.Function):
         direct: bool,
         count_correct: bool,
         chunk_rows: int,
+        wanted: tuple[bool, bool, bool],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        needs_gradient = any(ctx.needs_input_grad[:3])
         loss_sum = torch.zeros((), dtype=torch.float64, device=hidden.device)
         correct = torch.zeros((), dtype=torch.int64, device=hidden.device)
-        grad_hidden = torch.empty_like(hidden) if needs_gradient else None
-        if needs_gradient:
-            grad_table = table.grad if direct else torch.zeros_like(table)
-            grad_bias = bias.grad if direct else torch.zeros_like(bias)
+        grad_hidden = torch.empty_like(hidden) if wanted[0] else None
+        grad_table, grad_bias = (
+            (tensor.grad if direct else torch.zeros_like(tensor)) if wants else None
+            for tensor, wants in zip((table, bias), wanted[1:], strict=True)
+        )
+        buffer = logits_buffer(min(chunk_rows, len(labels)), table, hidden)
         for begin in range(0, len(labels), chunk_rows):
-            rows = slice(begin, begin + chunk_rows)
-            logits = torch.addmm(bias, hidden[rows], table.mT)  # (chunk, V)
+            inputs, targets = hidden[begin : begin + chunk_rows], labels[begin : begin + chunk_rows, None]
+            logits = fill_logits(buffer[: len(inputs)], inputs, table, bias)
             if count_correct:
-                correct += (logits.argmax(-1) == labels[rows]).sum()
-            log_probs = torch.log_softmax(logits, -1)
-            loss_sum -= log_probs.gather(1, labels[rows, None]).sum()
-            if needs_gradient:
-                grad_logits = log_probs.exp_()
-                grad_logits[torch.arange(len(grad_logits)), labels[rows]] -= 1
-                grad_logits *= scale
-                torch.mm(grad_logits, table, out=grad_hidden[rows])
-                grad_table.addmm_(grad_logits.mT, hidden[rows])
-                grad_bias += grad_logits.sum(0)
-        if needs_gradient:
-            ctx.direct = direct
-            ctx.save_for_backward(grad_hidden, *(() if direct else (grad_table, grad_bias)))
-        loss_sum = loss_sum.to(hidden.dtype if hidden.dtype == torch.float64 else torch.float32)
+                correct += (logits.argmax(-1, keepdim=True) == targets).sum()
+            target_logits = logits.gather(1, targets)
+            sums, shift = exponentiate(logits, hidden.dtype)
+            if sums is None:
+                logits = fill_logits(logits, inputs, table, bias)
+                sums, shift = exponentiate_shifted(logits)
+            loss_sum += (sums.log() + shift - target_logits).sum(dtype=torch.float64)
+            if any(wanted):
+                logits.scatter_add_(1, targets, -sums)
+                weights, factors = logits.to(hidden.dtype), (scale / sums).to(hidden.dtype)  # (chunk, V), (chunk, 1)
+                if grad_hidden is not None:
+                    torch.mul(weights @ table, factors, out=grad_hidden[begin : begin + chunk_rows])
+                if grad_table is not None:
+                    grad_table.addmm_(weights.mT, inputs * factors)
+                if grad_bias is not None:
+                    grad_bias.addmv_(weights.mT, factors.squeeze(1))
+        ctx.direct = direct
+        ctx.save_for_backward(grad_hidden, *(None, None) if direct else (grad_table, grad_bias))
+        loss_sum = loss_sum.to(statistics_dtype(hidden))
         ctx.mark_non_differentiable(loss_sum, correct)
         return loss_sum, correct, loss_sum * scale
 
     @staticmethod
-    def backward(ctx: Any, _sum: Tensor, _correct: Tensor, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        grad_hidden, *grads = ctx.saved_tensors
-        factor = upstream.to(grad_hidden.dtype)
-        if ctx.direct:
-            if float(upstream) != 1:
-                raise ValueError(f"direct gradients are written with factor 1, the loss entered the total with {float(upstream)}")
-            grad_table = grad_bias = None
-        else:
-            grad_table, grad_bias = (grad * factor for grad in grads)
-        return grad_hidden * factor, grad_table, grad_bias, None, None, None, None, None
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        factor = upstream[2]
+        is_one = factor.device.type == "cpu" and float(factor) == 1.0
+        if ctx.direct and factor.device.type == "cpu" and not is_one:
+            raise ValueError(f"direct gradients are written with factor 1, the loss entered the total with {float(factor)}")
+        grads = (
+            grad if grad is None or is_one else grad * factor.to(grad.dtype) for grad in ctx.saved_tensors
+        )
+        return (*grads, None, None, None, None, None, None)
+
+
+def statistics_dtype(tensor: Tensor) -> torch.dtype:
+    """What sums and logarithms are computed in: at least float32."""
+    return torch.promote_types(tensor.dtype, torch.float32)
+
+
+def logits_buffer(n_rows: int, table: Tensor, hidden: Tensor) -> Tensor:
+    """Memory for (n_rows, V) logits, whose rows begin at multiples of ALIGNED_COLUMNS."""
+    columns = -(-len(table) // ALIGNED_COLUMNS) * ALIGNED_COLUMNS
+    return torch.empty(n_rows, columns, dtype=statistics_dtype(hidden), device=hidden.device)[:, : len(table)]
+
+
+def fill_logits(buffer: Tensor, inputs: Tensor, table: Tensor, bias: Tensor) -> Tensor:
+    """buffer <- inputs tableᵀ + bias."""
+    if inputs.dtype == buffer.dtype:
+        torch.mm(inputs, table.mT, out=buffer)
+    else:
+        buffer.copy_(inputs @ table.mT)
+    return buffer.add_(bias)
+
+
+def exponentiate(logits: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, float]:
+    """logits <- exp(logits) in one sweep; returns the row sums (n, 1), or None where they are not safe, and the shift 0.
+
+    On a GPU looking at the sums would wait for it, and in float16 the range is too small: never safe there.
+    """
+    if logits.is_cuda or dtype == torch.float16:
+        return None, 0.0
+    sums = logits.exp_().sum(-1, keepdim=True)
+    lowest, highest = sums.aminmax()
+    # written so that NaN is not safe either
+    return (sums if lowest > SAFE_SUMS[0] and highest < SAFE_SUMS[1] else None), 0.0
+
+
+def exponentiate_shifted(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """logits <- exp(logits - their row's maximum); returns the row sums and the maxima, both (n, 1)."""
+    shift = logits.amax(-1, keepdim=True)
+    return logits.sub_(shift).exp_().sum(-1, keepdim=True), shift

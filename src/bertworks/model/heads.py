@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from bertworks.model.activations import activate
 from bertworks.model.config import BertConfig
-from bertworks.model.dropout import Dropout
-from bertworks.model.encoder import drawn, linear, multiplied, seeded
+from bertworks.model.dropout import Dropout, drawn, multiplied
+from bertworks.model.encoder import linear, seeded
 from bertworks.model.fused_cross_entropy import FusedLoss, fused_cross_entropy
 from bertworks.model.initialise import initialise
 
