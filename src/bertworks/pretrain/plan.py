@@ -1,7 +1,6 @@
 """What a run would do, before it does anything: steps, tokens, memory, and a guess of the time."""
 
 import time
-from pathlib import Path
 
 import torch
 
@@ -11,7 +10,6 @@ from bertworks.model.config import BertConfig, number_of_parameters
 from bertworks.pretrain.evaluate import unigram_log_probs
 from bertworks.pretrain.recipe import PretrainRecipe
 from bertworks.pretrain.setup import build_model, open_samples, run_length
-from bertworks.text.tokenizer import Tokenizer
 
 _MATMUL_SHARE = 0.5  # of the machine's matmul rate that training reaches, for the guess
 
@@ -22,7 +20,7 @@ def describe_plan(recipe: PretrainRecipe) -> str:
     Raises BertworksError for whatever the run itself would refuse before its first step.
     """
     corpus = open_corpus(recipe.data.corpus)
-    tokenizer = Tokenizer.load(Path(recipe.data.corpus) / "tokenizer")
+    tokenizer = corpus.tokenizer()
     train, heldout, _ = open_samples(recipe, corpus, tokenizer)
     config = build_model(recipe, tokenizer, unigram_log_probs(corpus, train.documents)).config
     plan = train.plan(0)

@@ -15,7 +15,7 @@ from bertworks.base.errors import BertworksError
 from bertworks.base.files import write_json
 from bertworks.base.progress import Progress
 from bertworks.base.recipe import to_toml
-from bertworks.corpus.open import open_corpus
+from bertworks.corpus.open import Corpus, open_corpus
 from bertworks.engine.checkpoint import save_checkpoint
 from bertworks.engine.curves import draw_curves
 from bertworks.engine.memory import keep_memory
@@ -76,7 +76,7 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
     log.info("computing in %s", why)
 
     corpus = open_corpus(recipe.data.corpus)
-    tokenizer = Tokenizer.load(Path(recipe.data.corpus) / "tokenizer")
+    tokenizer = corpus.tokenizer()
     train, heldout, heldout_text = open_samples(recipe, corpus, tokenizer)
     unigram = unigram_log_probs(corpus, train.documents)
     model = build_model(recipe, tokenizer, unigram)
@@ -95,7 +95,7 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
         recipe.train.schedule, recipe.train.lr, total, recipe.train.warmup * total, recipe.train.cooldown * total
     )
     trials = evaluation_batches(heldout, recipe.train.evaluation_tokens, recipe.machine.micro_tokens)
-    loop = Loop(recipe, run, ranks, device, tokenizer, model, parameters, optimiser, unigram, trials, heldout_text, best)
+    loop = Loop(recipe, run, ranks, device, corpus, tokenizer, model, parameters, optimiser, unigram, trials, heldout_text, best)
     handler = run.log_file()
     logging.getLogger("bertworks").addHandler(handler)
     try:
@@ -114,6 +114,7 @@ class Loop:
         run: RunDirectory,
         ranks: Ranks,
         device: torch.device,
+        corpus: Corpus,
         tokenizer: Tokenizer,
         model: BertForPreTraining,
         parameters: FlatParameters,
@@ -124,7 +125,8 @@ class Loop:
         best: float,
     ) -> None:
         self.recipe, self.run, self.ranks, self.device = recipe, run, ranks, device
-        self.tokenizer, self.model, self.parameters, self.optimiser = tokenizer, model, parameters, optimiser
+        self.corpus, self.tokenizer, self.model = corpus, tokenizer, model
+        self.parameters, self.optimiser = parameters, optimiser
         self.unigram, self.trials, self.heldout_text, self.best = unigram, trials, heldout_text, best
 
     def train(
@@ -230,15 +232,12 @@ class Loop:
             state = {
                 "cursor": dataclasses.asdict(cursor),
                 "best": self.best,
-                "tokenizer": self.tokenizer.fingerprint,
-                "corpus": self.corpus_fingerprint(),
+                "tokenizer": self.corpus.tokenizer_fingerprint,
+                "corpus": self.corpus.fingerprint,
             }
             model = self.parameters.named(self.parameters.masters)
             save_checkpoint(self.run.path, cursor.step, model, self.optimiser.state(), state)
         self.ranks.wait()
-
-    def corpus_fingerprint(self) -> str:
-        return open_corpus(self.recipe.data.corpus).fingerprint
 
     def _finish(self, cursor: Cursor, figures: dict[str, float]) -> None:
         if not self.ranks.is_first:

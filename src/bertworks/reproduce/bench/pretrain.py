@@ -1,0 +1,181 @@
+"""Pre-training: ours against transformers' BertForPreTraining with AdamW in a plain loop, same samples, same losses.
+
+Both read the same samples of the same corpus (pairs, masks of 15 %). The rival pads each batch to its longest sample and
+divides Σ loss by Σ count; only real tokens are counted for both. `strongest` gives the rival our allocator setting,
+fused AdamW, the largest batch that helps it, and torch.compile.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertworks.reproduce.bench.rounds import Contender, Work
+
+LENGTH = 128
+BATCH_TOKENS = 8192
+
+
+def contenders(
+    corpus: str, *, layers: int, hidden: int, dropout: float, threads: int | None, compiled: bool
+) -> list[Contender]:
+    """Ours eager (first), then the rivals; with `compiled` each in its compiled form too."""
+    shared = {"corpus": corpus, "layers": layers, "hidden": hidden, "dropout": dropout, "threads": threads}
+    field = [
+        Contender("bertworks", ours, {**shared, "compile": False}),
+        Contender("transformers", theirs, {**shared, "batch": 8}),
+        Contender("transformers, strongest", theirs, {**shared, "batch": 16, "keep_memory": True, "fused": True}),
+    ]
+    if compiled:
+        field.append(Contender("bertworks, compiled", ours, {**shared, "compile": True}))
+        strongest = {**shared, "batch": 16, "keep_memory": True, "fused": True, "compile": True}
+        field.append(Contender("transformers, strongest, compiled", theirs, strongest))
+    return field
+
+
+def ours(settings: dict[str, Any]) -> Work:
+    """The loop of bertworks.pretrain.run, without its logging."""
+    import torch
+
+    from bertworks.engine.memory import keep_memory
+    from bertworks.engine.parameters import FlatParameters
+    from bertworks.engine.step import train_step
+    from bertworks.pretrain.batches import micro_batches
+    from bertworks.pretrain.objective import Objective, target_counts
+    from bertworks.pretrain.recipe import MachineRecipe, ModelRecipe, PretrainRecipe, TrainRecipe
+    from bertworks.pretrain.setup import build_dropout, build_model, build_optimiser
+
+    keep_memory()
+    _use_threads(settings)
+    samples = _samples(settings["corpus"])
+    recipe = PretrainRecipe(
+        model=ModelRecipe(
+            hidden_size=settings["hidden"],
+            num_hidden_layers=settings["layers"],
+            num_attention_heads=_heads(settings),
+            intermediate_size=4 * settings["hidden"],
+            dropout=settings["dropout"],
+            attention_dropout=settings["dropout"],
+            unigram_bias=False,
+        ),
+        train=TrainRecipe(batch_tokens=BATCH_TOKENS),
+        machine=MachineRecipe(compile=settings["compile"]),
+    )
+    device = torch.device("cpu")
+    model = build_model(recipe, samples.tokenizer, np.zeros(samples.tokenizer.vocab_size))
+    parameters = FlatParameters(model, torch.float32, device)
+    optimiser = build_optimiser(recipe, parameters)
+    objective = Objective(model, build_dropout(recipe, torch.float32, device), direct=True)
+    count = samples.number_of_batches(0, BATCH_TOKENS) - 1
+
+    def work() -> float:
+        batch = samples.batch(0, objective.step % count, BATCH_TOKENS)
+        pieces = micro_batches(batch, LENGTH, BATCH_TOKENS)
+        train_step(pieces, target_counts(pieces), objective, parameters, optimiser, lr=1e-4)
+        objective.step += 1
+        return float(sum(piece.tokens for piece in pieces))
+
+    return work
+
+
+def theirs(settings: dict[str, Any]) -> Work:
+    """transformers' BertForPreTraining, padded batches, AdamW and clipping in a plain loop."""
+    import torch
+    from transformers import BertConfig, BertForPreTraining
+
+    if settings.get("keep_memory"):
+        from bertworks.engine.memory import keep_memory
+
+        keep_memory()
+    _use_threads(settings)
+    samples = _samples(settings["corpus"])
+    config = BertConfig(
+        vocab_size=samples.tokenizer.vocab_size,
+        hidden_size=settings["hidden"],
+        num_hidden_layers=settings["layers"],
+        num_attention_heads=_heads(settings),
+        intermediate_size=4 * settings["hidden"],
+        hidden_dropout_prob=settings["dropout"],
+        attention_probs_dropout_prob=settings["dropout"],
+    )
+    model = BertForPreTraining(config).train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, fused=settings.get("fused", False))
+    called = torch.compile(model) if settings.get("compile") else model
+    size, position = settings["batch"], 0
+
+    def work() -> float:
+        nonlocal position
+        chosen = [samples.sample(0, position + i) for i in range(size)]
+        position = (position + size) % (len(samples.plan(0)) - size)
+        batch = _padded(chosen, LENGTH if settings.get("compile") else max(len(one.input_ids) for one in chosen))
+        labels, nsp = batch.pop("labels"), batch.pop("next_sentence_label")
+        out = called(**batch)
+        words = torch.nn.functional.cross_entropy(
+            out.prediction_logits.view(-1, config.vocab_size), labels.view(-1), ignore_index=-100, reduction="sum"
+        )
+        pairs = torch.nn.functional.cross_entropy(out.seq_relationship_logits, nsp, reduction="sum")
+        (words / (labels != -100).sum() + pairs / size).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        return float(batch["attention_mask"].sum())
+
+    return work
+
+
+def _padded(chosen: list[Any], length: int) -> dict[str, Any]:
+    import torch
+
+    shape = (len(chosen), length)
+    arrays = {name: np.zeros(shape, np.int64) for name in ("input_ids", "token_type_ids", "attention_mask")}
+    arrays["labels"] = np.full(shape, -100, np.int64)
+    for row, one in enumerate(chosen):
+        n = len(one.input_ids)
+        arrays["input_ids"][row, :n] = one.input_ids
+        arrays["token_type_ids"][row, :n] = one.token_type_ids
+        arrays["attention_mask"][row, :n] = 1
+        arrays["labels"][row, one.masked_positions] = one.masked_labels
+    batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    batch["next_sentence_label"] = torch.tensor([int(one.is_random) for one in chosen])
+    return batch
+
+
+def matmul(settings: dict[str, Any]) -> Work:
+    """The yardstick: a 4096³ float32 product; a unit is one operation."""
+    import torch
+
+    _use_threads(settings)
+    size = 4096
+    a, b = torch.randn(size, size), torch.randn(size, size)
+
+    def work() -> float:
+        torch.mm(a, b)
+        return 2.0 * size**3
+
+    return work
+
+
+def _samples(corpus: str) -> Any:
+    from bertworks.corpus.open import open_corpus
+    from bertworks.pretrain.masking import MaskRule
+    from bertworks.pretrain.samples import Samples
+    from bertworks.text.tokenizer import Tokenizer
+
+    opened = open_corpus(corpus)
+    tokenizer = Tokenizer.load(Path(corpus) / "tokenizer")
+    everything = np.arange(opened.number_of_documents)
+    return Samples(opened, tokenizer, everything, segments="nsp", length=LENGTH, masks=MaskRule(), seed=0)
+
+
+def _heads(settings: dict[str, Any]) -> int:
+    """Heads of 64 for 256, of 32 for 384 (MiniLM's shape), as published models of these widths have them."""
+    hidden = int(settings["hidden"])
+    return 12 if hidden == 384 else hidden // 64
+
+
+def _use_threads(settings: dict[str, Any]) -> None:
+    import torch
+
+    if settings["threads"]:
+        torch.set_num_threads(settings["threads"])
+
