@@ -57,7 +57,7 @@ class AdamW:
     def _start_moments(self) -> None:
         for leaf in self._leaves():
             self._adam.state[leaf] = {
-                "step": torch.tensor(0.0 if self.bias_correction else _CORRECTION_SPENT),
+                "step": torch.tensor(0.0 if self.bias_correction else _CORRECTION_SPENT, device=leaf.device),
                 "exp_avg": torch.zeros_like(leaf),
                 "exp_avg_sq": torch.zeros_like(leaf),
             }

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from bertworks.base.errors import BertworksError
 
+# Elements whose squares are summed in float32: one sum over all is 5 % short at 10^8 elements, runs of these 3e-6.
+_NORM_RUN = 4096
+
 
 class FlatParameters:
     """Float32 masters, compute-precision weights and gradients of a module, each one buffer of N elements.
@@ -78,7 +81,9 @@ class FlatParameters:
 
     def gradient_norm(self) -> float:
         """Euclidean norm of all gradients together."""
-        return float(torch.linalg.vector_norm(self.sums))
+        whole = len(self.sums) // _NORM_RUN * _NORM_RUN
+        runs = torch.linalg.vector_norm(self.sums[:whole].view(-1, _NORM_RUN), dim=1)
+        return float(torch.cat([runs, self.sums[whole:]]).to(torch.float64).norm())
 
     def clear(self) -> None:
         """Zero the gradients."""

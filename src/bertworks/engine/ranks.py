@@ -1,5 +1,6 @@
 """Several processes as one: sums of counts before the backward, one sum of the flat gradients after it."""
 
+import math
 import os
 from collections.abc import Mapping
 
@@ -24,8 +25,10 @@ class Ranks:
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world == 1:
             return cls.alone()
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         return cls(dist.get_rank(), world)
 
     @property
@@ -49,6 +52,17 @@ class Ranks:
         if self.world > 1:
             dist.all_reduce(gradients)
         return self.sum_counts(losses)
+
+    def agree(self, signal_number: int, seconds: float) -> tuple[int, float]:
+        """The highest signal number that any rank holds, and the first rank's seconds.
+
+        Whatever ends the loop or sets its rate must be the same everywhere, or some ranks wait for others that are gone.
+        """
+        if self.world == 1:
+            return signal_number, seconds
+        shared = torch.tensor([signal_number, seconds if self.is_first else -math.inf], dtype=torch.float64)
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        return int(shared[0]), float(shared[1])
 
     def wait(self) -> None:
         if self.world > 1:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from bertworks.base.errors import BertworksError
-from bertworks.base.files import claim_out, remove, whole_file, write_json
+from bertworks.base.files import claim_out, clear_stale, plain, remove, whole_file, write_json
 from bertworks.engine.checkpoint import Checkpoint, checkpoints, load_checkpoint
 
 log = logging.getLogger(__name__)
@@ -40,15 +40,16 @@ class RunDirectory:
             remove(path)
         elif run.is_finished:
             raise BertworksError(f"{path}: this run is finished", "name another `--out`, or begin anew with `--overwrite`")
-        elif begun.exists() and resume:
+        for folder in (path, path / "checkpoints"):
+            clear_stale(folder)
+        if begun.exists() and resume:
             run._check_same(begun.read_text(encoding="utf-8"), recipe)
-            return run
         else:
             claim_out(path, overwrite)
-        path.mkdir(parents=True, exist_ok=True)
-        write_json(path / "environment.json", environment())
-        with whole_file(begun, text=True) as handle:
-            handle.write(recipe)
+            with whole_file(begun, text=True) as handle:
+                handle.write(recipe)
+        if not (path / "environment.json").exists():
+            write_json(path / "environment.json", environment())
         return run
 
     @property
@@ -75,12 +76,12 @@ class RunDirectory:
             return
         kept = [line for line in read_metrics(self._metrics) if line.get("step", 0) <= step]
         with whole_file(self._metrics, text=True) as handle:
-            handle.writelines(json.dumps(line) + "\n" for line in kept)
+            handle.writelines(_json_line(line) for line in kept)
 
     def record(self, line: Mapping[str, Any]) -> None:
-        """Append one object to metrics.jsonl."""
+        """Append one object to metrics.jsonl; what is not finite becomes null."""
         with open(self._metrics, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps(dict(line)) + "\n")
+            handle.write(_json_line(line))
 
     def metrics(self) -> list[dict[str, Any]]:
         return list(read_metrics(self._metrics)) if self._metrics.exists() else []
@@ -105,6 +106,10 @@ def _keys(recipe: str) -> set[tuple[str, str]]:
         if section != "machine" and isinstance(keys, dict)
         for key, value in keys.items()
     }
+
+
+def _json_line(line: Mapping[str, Any]) -> str:
+    return json.dumps(plain(line), allow_nan=False) + "\n"
 
 
 def read_metrics(path: Path) -> Iterable[dict[str, Any]]:

@@ -6,13 +6,13 @@ from typing import Any
 
 
 class StopWish:
-    """While open: the first SIGTERM or Ctrl-C is noted in `signal_name`; a second Ctrl-C stops at once.
+    """While open: the first SIGTERM or Ctrl-C is noted in `signal_number`; a second Ctrl-C stops at once.
 
-    Outside the main thread signals cannot be caught; then it is never set.
+    Outside the main thread signals cannot be caught; then it stays 0.
     """
 
     def __init__(self) -> None:
-        self.signal_name: str | None = None
+        self.signal_number = 0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopWish":
@@ -24,9 +24,14 @@ class StopWish:
         return self
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signal_name is not None and number == signal.SIGINT:
+        if self.signal_number and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signal_name = signal.Signals(number).name
+        self.signal_number = self.signal_number or number
+
+    @property
+    def signal_name(self) -> str | None:
+        """`SIGTERM`, `SIGINT`, or None while nobody wishes to stop."""
+        return signal.Signals(self.signal_number).name if self.signal_number else None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -37,4 +42,4 @@ class StopWish:
     @property
     def exit_code(self) -> int:
         """What the command returns after an orderly stop: 130 for Ctrl-C, else 0."""
-        return 130 if self.signal_name == "SIGINT" else 0
+        return 130 if self.signal_number == signal.SIGINT else 0

@@ -1,11 +1,10 @@
 """A pre-training run from corpus to model directory, top to bottom."""
 
-import dataclasses
 import logging
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,16 +34,14 @@ from bertworks.pretrain.objective import Objective, target_counts
 from bertworks.pretrain.recipe import PretrainRecipe
 from bertworks.pretrain.samples import Samples
 from bertworks.pretrain.setup import (
-    Cursor,
-    advance,
     build_dropout,
     build_model,
     build_optimiser,
-    done,
     open_samples,
     restore,
     run_length,
 )
+from bertworks.pretrain.state import Cursor, Lately, State
 from bertworks.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -52,7 +49,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """How a call of `pretrain` ended: `figures` of the last evaluation; `stopped` names the signal that cut it short."""
+    """How a call of `pretrain` ended.
+
+    figures  of the last evaluation
+    stopped  the signal that cut it short, or None
+    """
 
     run: Path
     steps: int
@@ -89,17 +90,19 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
         run = RunDirectory.open(out, to_toml(recipe), resume=resume, overwrite=overwrite)
     ranks.wait()
     run = RunDirectory(out)
-    cursor, best = restore(run, parameters, optimiser, corpus, tokenizer)
+    state = restore(run, parameters, optimiser, corpus, tokenizer)
     total, unit = run_length(recipe, train)
     schedule = Schedule(
         recipe.train.schedule, recipe.train.lr, total, recipe.train.warmup * total, recipe.train.cooldown * total
     )
     trials = evaluation_batches(heldout, recipe.train.evaluation_tokens, recipe.machine.micro_tokens)
-    loop = Loop(recipe, run, ranks, device, corpus, tokenizer, model, parameters, optimiser, unigram, trials, heldout_text, best)
+    loop = Loop(
+        recipe, run, ranks, device, corpus, tokenizer, model, parameters, optimiser, unigram, trials, heldout_text, state
+    )
     handler = run.log_file()
     logging.getLogger("bertworks").addHandler(handler)
     try:
-        return loop.train(train, objective, schedule, cursor, total, unit)
+        return loop.train(train, objective, schedule, total, unit)
     finally:
         logging.getLogger("bertworks").removeHandler(handler)
         handler.close()
@@ -122,28 +125,29 @@ class Loop:
         unigram: NDArray[np.float64],
         trials: list[MicroBatch],
         heldout_text: tuple[int, int],
-        best: float,
+        state: State,
     ) -> None:
         self.recipe, self.run, self.ranks, self.device = recipe, run, ranks, device
         self.corpus, self.tokenizer, self.model = corpus, tokenizer, model
         self.parameters, self.optimiser = parameters, optimiser
-        self.unigram, self.trials, self.heldout_text, self.best = unigram, trials, heldout_text, best
+        self.unigram, self.trials, self.heldout_text = unigram, trials, heldout_text
+        self.state = state
 
     def train(
-        self, samples: Samples, objective: Objective, schedule: Schedule, cursor: Cursor, total: float, unit: str
+        self, samples: Samples, objective: Objective, schedule: Schedule, total: float, unit: str
     ) -> PretrainResult:
-        settings = self.recipe.train
+        """Update until `total` units are behind or a signal comes; log, evaluate and save on the way."""
+        settings, cursor = self.recipe.train, self.state.cursor
         began, before = time.monotonic(), cursor.seconds
         bar = Progress(int(total), unit, "pretrain")
-        bar.update(int(done(cursor, unit)))
-        figures: dict[str, float] = {}
-        lately = _Lately()
+        bar.update(int(cursor.done(unit)))
+        stopped = 0
         with StopWish() as wish:
-            while done(cursor, unit) < total and wish.signal_name is None:
+            while cursor.done(unit) < total and not stopped:
                 batch = samples.batch(cursor.epoch, cursor.batch, settings.batch_tokens)
                 pieces = micro_batches(batch, settings.length, self.recipe.machine.micro_tokens, self.ranks)
                 objective.step = cursor.step
-                lr = schedule.lr(done(cursor, unit))
+                lr = schedule.lr(cursor.done(unit))
                 self.model.train()
                 report = train_step(
                     [piece.to(self.device) for piece in pieces],
@@ -157,24 +161,24 @@ class Loop:
                 )
                 self._check_finite(report, cursor, [sample.index for sample in batch])
                 tokens = sum(len(sample.input_ids) for sample in batch)
-                advance(cursor, tokens, samples.number_of_batches(cursor.epoch, settings.batch_tokens))
-                cursor.seconds = before + time.monotonic() - began
-                bar.update(int(done(cursor, unit)) - bar.done, loss=report.loss)
-                lately.add(tokens, report)
-                is_last = done(cursor, unit) >= total
+                cursor.advance(tokens, samples.number_of_batches(cursor.epoch, settings.batch_tokens))
+                stopped, cursor.seconds = self.ranks.agree(wish.signal_number, before + time.monotonic() - began)
+                bar.update(int(cursor.done(unit)) - bar.done, loss=report.loss)
+                self.state.lately.add(tokens, report)
+                is_last = cursor.done(unit) >= total
                 if cursor.step % settings.log_every == 0 or is_last:
-                    self._log(cursor, lr, lately, unit)
+                    self._log(lr)
                 if cursor.step % settings.evaluate_every == 0 or is_last:
-                    figures = self._evaluate(cursor)
-                if cursor.step % settings.checkpoint_every == 0 or is_last:
-                    self._save(cursor)
+                    self._evaluate()
+                if cursor.step % settings.checkpoint_every == 0 or is_last or stopped:
+                    self._save()
         bar.close()
-        if wish.signal_name is not None:
-            self._save(cursor)
-            log.warning("stopped by %s at step %d; the same command goes on from there", wish.signal_name, cursor.step)
-            return PretrainResult(self.run.path, cursor.step, figures, wish.signal_name)
-        self._finish(cursor, figures)
-        return PretrainResult(self.run.path, cursor.step, figures)
+        if cursor.done(unit) < total:
+            name = signal.Signals(stopped).name
+            log.warning("stopped by %s at step %d; the same command goes on from there", name, cursor.step)
+            return PretrainResult(self.run.path, cursor.step, self.state.figures, name)
+        self._finish()
+        return PretrainResult(self.run.path, cursor.step, self.state.figures)
 
     def _check_finite(self, report: StepReport, cursor: Cursor, sample_indexes: list[int]) -> None:
         """Count updates that were left out; after `max_bad_steps` in a row stop, with the samples written down."""
@@ -195,17 +199,20 @@ class Loop:
                 exit_code=1,
             )
 
-    def _log(self, cursor: Cursor, lr: float, lately: "_Lately", unit: str) -> None:
-        line = {"step": cursor.step, "tokens": cursor.tokens, "epoch": cursor.epoch, "lr": lr, **lately.figures()}
-        line["seconds"] = round(cursor.seconds, 2)
+    def _log(self, lr: float) -> None:
+        cursor = self.state.cursor
+        line = {"step": cursor.step, "tokens": cursor.tokens, "epoch": cursor.epoch, "lr": lr}
+        line |= {**self.state.lately.figures(), "seconds": round(cursor.seconds, 2)}
         if self.ranks.is_first:
             self.run.record(line)
-        lately.clear()
+        self.state.lately = Lately()
 
-    def _evaluate(self, cursor: Cursor) -> dict[str, float]:
+    def _evaluate(self) -> None:
+        cursor = self.state.cursor
         figures = evaluate(self.model, self.trials, self.unigram, self.device)
         figures["bits_per_byte"] = bits_per_byte(figures["mlm_loss"], *self.heldout_text)
         figures["loss"] = figures["mlm_loss"] + figures.get("nsp_loss", 0.0)
+        self.state.figures = figures
         log.info(
             "step %d, %.2f M tokens: held-out mlm loss %.3f (%.2f below unigram), accuracy %.3f%s",
             cursor.step,
@@ -217,31 +224,29 @@ class Loop:
         )
         if self.ranks.is_first:
             self.run.record({"step": cursor.step, "tokens": cursor.tokens, "split": "heldout", **figures})
-            if figures["loss"] < self.best:
-                self.best = figures["loss"]
+            if figures["loss"] < self.state.best:
                 self._save_model("best")
-        return figures
+        self.state.best = min(self.state.best, figures["loss"])
 
     def _save_model(self, name: str) -> None:
-        save_pretrained(
-            self.model, self.run.path / name, tokenizer=self.tokenizer, masters=self.parameters.named(self.parameters.masters)
-        )
+        masters = self.parameters.named(self.parameters.masters)
+        save_pretrained(self.model, self.run.path / name, tokenizer=self.tokenizer, masters=masters)
 
-    def _save(self, cursor: Cursor) -> None:
+    def _save(self) -> None:
         if self.ranks.is_first:
             state = {
-                "cursor": dataclasses.asdict(cursor),
-                "best": self.best,
-                "tokenizer": self.corpus.tokenizer_fingerprint,
+                **self.state.to_json(),
+                "tokenizer": self.tokenizer.fingerprint,
                 "corpus": self.corpus.fingerprint,
             }
             model = self.parameters.named(self.parameters.masters)
-            save_checkpoint(self.run.path, cursor.step, model, self.optimiser.state(), state)
+            save_checkpoint(self.run.path, self.state.cursor.step, model, self.optimiser.state(), state)
         self.ranks.wait()
 
-    def _finish(self, cursor: Cursor, figures: dict[str, float]) -> None:
+    def _finish(self) -> None:
         if not self.ranks.is_first:
             return
+        cursor, figures = self.state.cursor, self.state.figures
         self._save_model("last")
         draw_curves(
             self.run.metrics(),
@@ -250,29 +255,12 @@ class Loop:
             title=f"pre-training, {cursor.tokens / 1e6:.1f} M tokens in {cursor.seconds / 60:.1f} minutes",
             floor=figures.get("unigram_entropy"),
         )
-        self.run.finish({"task": "pretrain", "steps": cursor.step, "tokens": cursor.tokens, "seconds": round(cursor.seconds, 1), "metrics": {"heldout": figures}})
-
-
-class _Lately:
-    """Losses, gradient norms and speed since the last log line."""
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        self.reports: list[StepReport] = []
-        self.tokens, self.began = 0, time.monotonic()
-
-    def add(self, tokens: int, report: StepReport) -> None:
-        self.tokens += tokens
-        self.reports.append(report)
-
-    def figures(self) -> dict[str, Any]:
-        count = len(self.reports)
-        losses = {name: sum(report.losses[name] for report in self.reports) / count for name in self.reports[0].losses}
-        return {
-            "loss": sum(losses.values()),
-            **losses,
-            "grad_norm": max(report.grad_norm for report in self.reports),
-            "tokens_per_second": round(self.tokens / max(time.monotonic() - self.began, 1e-9), 1),
-        }
+        self.run.finish(
+            {
+                "task": "pretrain",
+                "steps": cursor.step,
+                "tokens": cursor.tokens,
+                "seconds": round(cursor.seconds, 1),
+                "metrics": {"heldout": figures},
+            }
+        )

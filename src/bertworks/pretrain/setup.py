@@ -2,8 +2,6 @@
 
 import dataclasses
 import logging
-import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,37 +21,12 @@ from bertworks.model.weights import load_pretraining
 from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.recipe import PretrainRecipe
 from bertworks.pretrain.samples import Samples
+from bertworks.pretrain.state import State
 from bertworks.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
 
 DEFAULT_EPOCHS = 10
-
-
-@dataclass
-class Cursor:
-    """All that moves: (epoch, batch) is the next batch, the rest counts what is behind."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    bad_steps: int = 0
-
-
-def done(cursor: Cursor, unit: str) -> float:
-    """How much of the run is behind, in the unit that ends it."""
-    return {"steps": float(cursor.step), "tokens": float(cursor.tokens), "seconds": cursor.seconds}[unit]
-
-
-def advance(cursor: Cursor, tokens: int, batches: int) -> None:
-    """One update further; after an epoch's last batch the next epoch begins."""
-    cursor.step += 1
-    cursor.tokens += tokens
-    cursor.batch += 1
-    if cursor.batch >= batches:
-        cursor.epoch, cursor.batch = cursor.epoch + 1, 0
 
 
 def run_length(recipe: PretrainRecipe, samples: Samples) -> tuple[float, str]:
@@ -160,14 +133,16 @@ def build_dropout(recipe: PretrainRecipe, dtype: torch.dtype, device: torch.devi
 
 def restore(
     run: RunDirectory, parameters: FlatParameters, optimiser: Optimiser, corpus: Corpus, tokenizer: Tokenizer
-) -> tuple[Cursor, float]:
-    """Put the newest checkpoint's weights and moments back; a fresh cursor where there is none.
+) -> State:
+    """Put the newest checkpoint's weights and moments back; a fresh state where there is none.
 
+    Metrics of updates that will be done again are dropped.
     Raises BertworksError when the corpus or its vocabulary changed since.
     """
     checkpoint = run.latest()
     if checkpoint is None:
-        return Cursor(), math.inf
+        run.rewind(0)
+        return State()
     for name, now in (("corpus", corpus.fingerprint), ("tokenizer", tokenizer.fingerprint)):
         before = checkpoint.state[name]
         if before != now:
@@ -178,7 +153,7 @@ def restore(
     copy_tensors(parameters.named(parameters.masters), checkpoint.model, str(checkpoint.path))
     optimiser.restore(checkpoint.optimizer)
     parameters.publish()
-    cursor = Cursor(**checkpoint.state["cursor"])
-    run.rewind(cursor.step)
-    log.info("going on from step %d (%s)", cursor.step, checkpoint.path)
-    return cursor, checkpoint.state["best"] if checkpoint.state["best"] is not None else math.inf
+    state = State.from_json(checkpoint.state)
+    run.rewind(state.cursor.step)
+    log.info("going on from step %d (%s)", state.cursor.step, checkpoint.path)
+    return state
