@@ -63,8 +63,8 @@ class Coverage:
         return self.seen / self.words if self.words else 1.0
 
 
-class Answer(Protocol):
-    """What a task says about one row."""
+class AnyAnswer(Protocol):
+    """What a task says about one row: `sentence.Answer`, and what later tasks add."""
 
     def to_json(self) -> dict[str, Any]:
         """The line of `predict --json` (docs/formats.md)."""
@@ -101,8 +101,8 @@ class Task(Protocol):
         """Encode rows, in order; every row has at least one window. Raises BertworksError for an unknown label."""
         ...
 
-    def head(self, config: BertConfig) -> nn.Module:
-        """A new head with random weights; its output has one entry per window."""
+    def head(self, config: BertConfig, generator: torch.Generator | None = None) -> nn.Module:
+        """A new head with random weights, to stand on the pooled vector; its output has one entry per window."""
         ...
 
     def config_keys(self) -> dict[str, Any]:
@@ -125,11 +125,13 @@ class Task(Protocol):
         """Sum, not mean, of the losses times the weights; () in float32."""
         ...
 
-    def decode(self, rows: Sequence[Row], windows: Sequence[Window], logits: Sequence[np.ndarray]) -> list[Answer]:
-        """Answers, one a row, in the rows' order, from the head's float32 output of every window, in the windows' order."""
+    def decode(
+        self, rows: Sequence[Row], windows: Sequence[Window], logits: Sequence[np.ndarray]
+    ) -> Sequence[AnyAnswer]:
+        """Answers, one a row, in the rows' order; logits are the head's float32 outputs in the windows' order."""
         ...
 
-    def score(self, answers: Sequence[Answer], rows: Sequence[Row]) -> dict[str, float]:
+    def score(self, answers: Sequence[AnyAnswer], rows: Sequence[Row]) -> dict[str, float]:
         """Metrics by the names of docs/formats.md, each a fraction, gold untouched by truncation."""
         ...
 

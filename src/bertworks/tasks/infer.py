@@ -1,0 +1,157 @@
+"""A table → the task it is for, with the reason; what cannot be told from the rows is asked, never guessed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from bertworks.base.errors import BertworksError, did_you_mean
+from bertworks.read.roles import plain_name
+from bertworks.read.tables import Table
+from bertworks.tasks.known import FROM_SETTINGS
+from bertworks.tasks.labels import Labels, canonical, is_number, is_whole
+from bertworks.tasks.sentence import Kind, SentenceTask
+
+CLASS_NAMES = frozenset(
+    ("class", "category", "intent", "topic", "emotion", "polarity", "is duplicate", "entailment judgment")
+)
+MANY_CLASSES = 12  # so many whole numbers in a row from 0 or 1 are classes: usual scales have at most 11 steps, 0 to 10
+MANY_SCORES = 100  # so many distinct whole numbers, and few rows each, are measurements
+FEW_ROWS = 20  # below, the share of distinct labels says nothing
+OTHER_FORMS = {"choices": "multiple choice", "answers": "answers in a text", "tags": "tags of words"}
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """A task and why it is this one."""
+
+    task: SentenceTask
+    because: str
+
+
+def infer_task(table: Table, asked: str | None = None, *, truncation: str = "windows") -> Inferred:
+    """The task of a training table.
+
+    asked       of `--task`; None = told by columns and labels
+    truncation  see `SentenceTask`
+    Raises BertworksError where both a class and a score are possible, and where a class cannot be learnt.
+    """
+    if asked is not None and asked not in FROM_SETTINGS:
+        raise BertworksError(
+            f"task `{asked}` is unknown", did_you_mean(asked, FROM_SETTINGS) or f"tasks: {', '.join(FROM_SETTINGS)}"
+        )
+    if "text" not in table.columns and not table.is_pair:
+        raise BertworksError(
+            f"{table.path}: no column for one text or a pair of texts",
+            "name it: `--columns text=…` or `--columns sentence1=…,sentence2=…`",
+        )
+    if asked is None:
+        kind, because = _kind(table)
+    else:
+        kind, because = cast("Kind", asked), "as asked"
+    task = _classes(table, truncation, asked) if kind == "classify" else _scores(table, truncation)
+    return Inferred(task, because)
+
+
+def _kind(table: Table) -> tuple[Kind, str]:
+    for role, form in OTHER_FORMS.items():
+        if role in table.columns:
+            raise BertworksError(
+                f"{table.path}: column `{table.columns[role]}` looks like {form}, not a class or a score",
+                "`--task classify` or `--task score` reads it so all the same",
+            )
+    if "score" in table.columns and "label" in table.columns:
+        label, score = table.columns["label"], table.columns["score"]
+        raise BertworksError(
+            f"{table.path}: `{label}` holds classes and `{score}` scores: which is to be learnt?",
+            "say `--task classify` or `--task score`",
+        )
+    if "score" in table.columns:
+        return "score", f"column `{table.columns['score']}` is named like a score"
+    column = table.columns["label" if "label" in table.columns else "label_text"]
+    labels = _labels(table)
+    values = Counter(map(canonical, labels))
+    if not all(map(is_number, values)):
+        return "classify", f"`{column}` holds names"
+    if "label_text" in table.columns:
+        return "classify", f"`{table.columns['label_text']}` names the labels"
+    return _kind_of_numbers(table.path, column, values)
+
+
+def _kind_of_numbers(path: str, column: str, values: Counter[str]) -> tuple[Kind, str]:
+    if len(values) <= 2:
+        return "classify", f"`{column}` holds two numbers"
+    if not all(map(is_whole, values)):
+        return "score", f"`{column}` holds numbers with fractions"
+    if any(value.lstrip("+-").startswith("0") and len(value.lstrip("+-")) > 1 for value in values):
+        return "classify", f"`{column}` holds codes with leading zeros"
+    if plain_name(column) in CLASS_NAMES:
+        return "classify", f"column `{column}` is named like classes"
+    whole = sorted(map(int, values))
+    rows = sum(values.values())
+    in_a_row = whole[0] in (0, 1) and whole[-1] - whole[0] == len(whole) - 1
+    if in_a_row and len(whole) >= MANY_CLASSES and rows >= 2 * len(whole):
+        return "classify", f"`{column}` holds all of {whole[0]} to {whole[-1]}, like numbered classes"
+    if len(whole) > MANY_SCORES and len(whole) > rows / 3:
+        return "score", f"`{column}` holds {len(whole):,} distinct numbers in {rows:,} rows"
+    shown = ", ".join(map(str, whole[:6])) + (" …" if len(whole) > 6 else "")
+    raise BertworksError(
+        f"{path}: the labels in `{column}` are whole numbers ({shown}): classes or a score?",
+        "say `--task classify` or `--task score`",
+    )
+
+
+def _classes(table: Table, truncation: str, asked: str | None) -> SentenceTask:
+    labels = _labels(table)
+    both = "label" in table.columns and "label_text" in table.columns
+    readable = [row["label_text"] or "" for row in table.rows] if both else None
+    found = Labels.of(labels, readable)
+    column = table.columns.get("label") or table.columns["label_text"]
+    if len(found.names) < 2:
+        raise BertworksError(
+            f"{table.path}: one label only, `{found.names[0]}`, in all {len(labels):,} rows of column `{column}`",
+            "a classifier needs two classes or more; is another column the label? `--columns label=…`",
+        )
+    if asked is None and len(labels) >= FEW_ROWS and len(found.names) > len(labels) / 2:
+        raise BertworksError(
+            f"{table.path}: column `{column}` has {len(found.names):,} distinct labels in {len(labels):,} rows",
+            "a class needs several rows; name another column, `--columns label=…`, or insist with `--task classify`",
+        )
+    return SentenceTask("classify", table.is_pair, found, truncation)
+
+
+def _labels(table: Table) -> list[str]:
+    """The label of every row, as text."""
+    role = next((role for role in ("label", "label_text") if role in table.columns), None)
+    if role is None:
+        column = table.columns.get("score", "…")
+        raise BertworksError(f"{table.path}: no column for the label", f"name it: `--columns label={column}`")
+    out = []
+    for index, row in enumerate(table.rows):
+        label = row.get(role)
+        if not isinstance(label, str):
+            found = "no label" if label is None else f"the label is not one class but {label!r:.60}"
+            raise BertworksError(f"{table.where(index)}: {found}", "one class a row is needed")
+        out.append(label)
+    return out
+
+
+def _scores(table: Table, truncation: str) -> SentenceTask:
+    values = _numbers(table)
+    spread = float(np.std(values))
+    if spread == 0:
+        raise BertworksError(
+            f"{table.path}: one score only, {values[0]:g}, in all {len(values):,} rows", "there is nothing to learn"
+        )
+    return SentenceTask("score", table.is_pair, Labels(), truncation, float(np.mean(values)), spread)
+
+
+def _numbers(table: Table) -> Sequence[float]:
+    unscaled = SentenceTask("score", table.is_pair)
+    if "score" not in table.columns and "label" not in table.columns:
+        raise BertworksError(f"{table.path}: no column for the score", "name it: `--columns score=…`")
+    return [float(unscaled.gold(row, table.where(index))) for index, row in enumerate(table.rows)]

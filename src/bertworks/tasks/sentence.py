@@ -1,0 +1,299 @@
+"""One text or a pair of texts, to a class or to a score.
+
+Letters: W windows, T tokens of one window, C classes (1 for a score), N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+
+from bertworks.base.errors import BertworksError, did_you_mean
+from bertworks.tasks.labels import Labels
+from bertworks.tasks.metrics import class_metrics, score_metrics
+from bertworks.tasks.task import TRUNCATIONS, AnyAnswer, Row, Window
+from bertworks.tasks.windows import LEAST_LENGTH, cut_lengths, head, head_and_tail, pair_parts, pair_rooms, parts
+
+if TYPE_CHECKING:
+    import torch
+
+    from bertworks.model.config import BertConfig
+    from bertworks.model.heads import Classifier
+    from bertworks.read.tables import Table
+    from bertworks.text.tokenizer import Tokenizer
+
+Kind = Literal["classify", "score"]
+Piece = tuple[np.ndarray, int]  # token ids that a window reads of one text, words it owns
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says about one row.
+
+    label   the likeliest class; None for a score
+    score   the class's probability, or the predicted score
+    scores  class -> probability, in the order of the labels; None for a score
+    """
+
+    label: str | None
+    score: float
+    scores: dict[str, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """{"label", "score", "scores"}, or {"score"}."""
+        return {"score": self.score} if self.label is None else dict(vars(self))
+
+
+@dataclass(frozen=True)
+class SentenceTask:
+    """Classify a row, or give it a score; see `task.Task` for what each method is for.
+
+    kind        "classify" or "score"
+    pair        whether a row is two texts
+    labels      classes, in the order of the logits; no classes for a score
+    truncation  what happens to a long text: "windows" (their logits are averaged), "truncate", "head+tail"
+    center, scale  a score is center + scale · logit; training's mean and standard deviation
+    """
+
+    kind: Kind
+    pair: bool
+    labels: Labels = field(default_factory=Labels)
+    truncation: str = "windows"
+    center: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.truncation not in TRUNCATIONS:
+            raise BertworksError(
+                f"truncation `{self.truncation}` is unknown",
+                did_you_mean(self.truncation, TRUNCATIONS) or f"known: {', '.join(TRUNCATIONS)}",
+            )
+
+    @property
+    def name(self) -> str:
+        """ "classify" or "score"."""
+        return self.kind
+
+    @property
+    def main_metric(self) -> str:
+        """accuracy, or pearson."""
+        return "accuracy" if self.kind == "classify" else "pearson"
+
+    @property
+    def num_outputs(self) -> int:
+        """C."""
+        return len(self.labels.names) if self.kind == "classify" else 1
+
+    def check(self, table: Table) -> None:
+        """Raise BertworksError, naming file and line, for a table of another shape or a label training did not see."""
+        if table.is_pair != self.pair:
+            has, wants = ("a pair of texts", "one text") if table.is_pair else ("one text", "a pair of texts")
+            roles = "sentence1=…,sentence2=…" if self.pair else "text=…"
+            raise BertworksError(
+                f"{table.path}: has {has} a row, the model reads {wants}", f"name the columns: `--columns {roles}`"
+            )
+        for index, row in enumerate(table.rows):
+            self.gold(row, table.where(index))
+
+    def gold(self, row: Row, where: str) -> int | float:
+        """The gold class's number or the gold score. Raises BertworksError where there is none."""
+        if self.kind == "classify":
+            return self.labels.gold(row.get("label", row.get("label_text")), where)
+        value = row.get("score", row.get("label"))
+        if value is None or not _is_number(value):
+            found = "no score" if value is None else f"`{value}` is not a score"
+            raise BertworksError(f"{where}: {found}", "a number is needed in each row")
+        return float(value)
+
+    def windows(self, rows: Sequence[Row], tokenizer: Tokenizer, max_length: int) -> list[Window]:
+        """Encode rows; a row that fits is one window.
+
+        max_length  T of the longest window, specials included
+        Raises BertworksError for a row without its texts, or a max_length that leaves no room.
+        """
+        if max_length < LEAST_LENGTH:
+            raise BertworksError(
+                f"max_length {max_length} leaves no room for text", f"{LEAST_LENGTH} is the least, 128 is usual"
+            )
+        first = tokenizer.encode(_texts(rows, "sentence1" if self.pair else "text"))
+        second = tokenizer.encode(_texts(rows, "sentence2")) if self.pair else [_NO_IDS] * len(rows)
+        cls, sep = (np.array([token], np.int32) for token in (tokenizer.cls_token_id, tokenizer.sep_token_id))
+        begins = ~tokenizer.continuation
+        out: list[Window] = []
+        for index, (row, a, b) in enumerate(zip(rows, first, second, strict=True)):
+            target = self._target(row)
+            words = int(begins[a].sum() + begins[b].sum())
+            pieces = list(self._pieces(a, b, begins, max_length))
+            for number, ((ids_a, words_a), (ids_b, words_b)) in enumerate(pieces):
+                input_ids = np.concatenate([cls, ids_a, sep, ids_b, sep] if len(ids_b) else [cls, ids_a, sep])
+                types = np.zeros(len(input_ids), np.int8)
+                types[len(ids_a) + 2 :] = 1  # of nothing where there is no second text
+                out.append(
+                    Window(input_ids, types, index, target, 1 / len(pieces), words_a + words_b, 0 if number else words)
+                )
+        return out
+
+    def head(self, config: BertConfig, generator: torch.Generator | None = None) -> Classifier:
+        """Dropout and a linear map on the pooled vector, weights N(0, 0.02) cut at two deviations, bias 0."""
+        from bertworks.model.heads import Classifier
+
+        return Classifier(config, self.num_outputs, generator)
+
+    def config_keys(self) -> dict[str, Any]:
+        """As transformers' BertForSequenceClassification names them."""
+        names = self.labels.names if self.kind == "classify" else ("score",)
+        return {
+            "architectures": ["BertForSequenceClassification"],
+            "id2label": {str(number): name for number, name in enumerate(names)},
+            "label2id": {name: number for number, name in enumerate(names)},
+            "problem_type": "single_label_classification" if self.kind == "classify" else "regression",
+        }
+
+    def targets(self, windows: Sequence[Window]) -> torch.Tensor:
+        """(W,) int64 classes, or float32 scaled scores. Raises BertworksError where a row has no gold label."""
+        import torch
+
+        for window in windows:
+            if window.target is None:
+                raise BertworksError(f"row {window.row + 1} has no label that training knows", "drop such rows first")
+        dtype = torch.int64 if self.kind == "classify" else torch.float32
+        return torch.tensor([window.target for window in windows], dtype=dtype)
+
+    def weights(self, windows: Sequence[Window]) -> torch.Tensor:
+        """(W,) float32."""
+        import torch
+
+        return torch.tensor([window.weight for window in windows], dtype=torch.float32)
+
+    def loss_count(self, windows: Sequence[Window]) -> float:
+        """The number of rows, where all windows of each are here."""
+        return float(sum(window.weight for window in windows))
+
+    def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy in nats, or the squared error of the scaled score; logits (W, C)."""
+        from torch.nn import functional
+
+        logits = logits.float()
+        if self.kind == "classify":
+            losses = functional.cross_entropy(logits, targets, reduction="none")
+        else:
+            losses = (logits.squeeze(-1) - targets).square()
+        return (losses * weights).sum()
+
+    def decode(self, rows: Sequence[Row], windows: Sequence[Window], logits: Sequence[np.ndarray]) -> list[Answer]:
+        """Average the logits of a row's windows; softmax, or the score on its own scale.
+
+        logits  (W, C) float32
+        """
+        where = np.fromiter((window.row for window in windows), np.int64, len(windows))
+        sums = np.zeros((len(rows), self.num_outputs))
+        np.add.at(sums, where, np.asarray(logits, np.float64).reshape(len(windows), self.num_outputs))
+        pooled = sums / np.bincount(where, minlength=len(rows))[:, None]  # (N, C)
+        if self.kind == "score":
+            return [Answer(None, value) for value in (self.center + self.scale * pooled[:, 0]).tolist()]
+        odds = np.exp(pooled - pooled.max(-1, keepdims=True))
+        probs = odds / odds.sum(-1, keepdims=True)
+        names = self.labels.names
+        return [
+            Answer(names[best], row[best], dict(zip(names, row, strict=True)))
+            for best, row in zip(probs.argmax(-1).tolist(), probs.tolist(), strict=True)
+        ]
+
+    def score(self, answers: Sequence[AnyAnswer], rows: Sequence[Row]) -> dict[str, float]:
+        """accuracy, f1_macro, f1_micro, mcc; or pearson, spearman. Raises BertworksError for a row without gold."""
+        if not rows or len(answers) != len(rows):
+            raise ValueError(f"{len(answers)} answers for {len(rows)} rows")
+        given = cast("Sequence[Answer]", answers)
+        gold = np.array([self.gold(row, f"row {number}") for number, row in enumerate(rows, 1)])
+        if self.kind == "score":
+            return score_metrics(gold, np.array([answer.score for answer in given]))
+        return class_metrics(gold, np.array([self.labels.number(answer.label or "") for answer in given]))
+
+    def describe(self) -> list[str]:
+        """The task in a line, then labels with their counts in training."""
+        of = "a pair of texts" if self.pair else "one text"
+        if self.kind == "score":
+            return [f"task: score, {of}; scores have mean {self.center:.4g}, sd {self.scale:.4g}"]
+        return [f"task: classify, {of}, {self.num_outputs} classes", *self.labels.lines()]
+
+    def settings(self) -> dict[str, Any]:
+        """All of it."""
+        return {
+            "task": self.kind,
+            "pair": self.pair,
+            "labels": self.labels.settings(),
+            "truncation": self.truncation,
+            "center": self.center,
+            "scale": self.scale,
+        }
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> SentenceTask:
+        """The task that `settings` came from."""
+        return cls(
+            settings["task"],
+            settings["pair"],
+            Labels.from_settings(settings["labels"]),
+            settings["truncation"],
+            settings["center"],
+            settings["scale"],
+        )
+
+    def folded(self) -> SentenceTask:
+        """The task of a model whose classifier gives scores on their own scale.
+
+        With weight · scale and bias · scale + center, any loader of the directory reads scores, not scaled ones.
+        """
+        return replace(self, center=0.0, scale=1.0)
+
+    def _pieces(
+        self, a: np.ndarray, b: np.ndarray, begins: np.ndarray, max_length: int
+    ) -> Iterator[tuple[Piece, Piece]]:
+        """What each window reads of both texts."""
+        room = max_length - (3 if len(b) else 2)
+        starts_a, starts_b = begins[a], begins[b]
+        if len(a) + len(b) <= room:
+            yield (a, int(starts_a.sum())), (b, int(starts_b.sum()))
+        elif self.truncation == "windows" and len(b):
+            for part_a, part_b in pair_parts(starts_a, starts_b, room):
+                yield (a[part_a.start : part_a.end], part_a.words), (b[part_b.start : part_b.end], part_b.words)
+        elif self.truncation == "windows":
+            for part in parts(starts_a, room):
+                yield (a[part.start : part.end], part.words), (b, 0)
+        elif self.truncation == "truncate":
+            kept_a, kept_b = cut_lengths(len(a), len(b), room) if len(b) else (room, 0)
+            yield (a[:kept_a], head(starts_a, kept_a).words), (b[:kept_b], head(starts_b, kept_b).words)
+        else:
+            room_a, room_b = pair_rooms(len(a), len(b), room) if len(b) else (room, 0)
+            (at_a, words_a), (at_b, words_b) = head_and_tail(starts_a, room_a), head_and_tail(starts_b, room_b)
+            yield (a[at_a], words_a), (b[at_b], words_b)
+
+    def _target(self, row: Row) -> int | float | None:
+        """What the loss compares with; None without a gold label that training knows."""
+        if self.kind == "score":
+            value = row.get("score", row.get("label"))
+            return None if value is None or not _is_number(value) else (float(value) - self.center) / self.scale
+        label = row.get("label", row.get("label_text"))
+        number = self.labels.number(label) if isinstance(label, str) else -1
+        return None if number < 0 else number
+
+
+_NO_IDS = np.empty(0, np.int32)
+
+
+def _texts(rows: Sequence[Row], role: str) -> list[str]:
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row.get(role), str):
+            there = ", ".join(f"`{key}`" for key in row) or "nothing"
+            raise BertworksError(f"row {number} has no `{role}`, only {there}", f"the model reads `{role}`")
+    return [row[role] for row in rows]
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return bool(np.isfinite(float(cast("Any", value))))
+    except (TypeError, ValueError):
+        return False
