@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from bertworks.base.errors import BertworksError, did_you_mean
+from bertworks.tasks import task as promised
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.metrics import class_metrics, score_metrics
-from bertworks.tasks.task import TRUNCATIONS, AnyAnswer, Row, Window
+from bertworks.tasks.task import TRUNCATIONS, Row, Window
 from bertworks.tasks.windows import LEAST_LENGTH, cut_lengths, head, head_and_tail, pair_parts, pair_rooms, parts
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class SentenceTask:
             for best, row in zip(probs.argmax(-1).tolist(), probs.tolist(), strict=True)
         ]
 
-    def score(self, answers: Sequence[AnyAnswer], rows: Sequence[Row]) -> dict[str, float]:
+    def score(self, answers: Sequence[promised.Answer], rows: Sequence[Row]) -> dict[str, float]:
         """accuracy, f1_macro, f1_micro, mcc; or pearson, spearman. Raises BertworksError for a row without gold."""
         if not rows or len(answers) != len(rows):
             raise ValueError(f"{len(answers)} answers for {len(rows)} rows")

@@ -63,8 +63,8 @@ class Coverage:
         return self.seen / self.words if self.words else 1.0
 
 
-class AnyAnswer(Protocol):
-    """What a task says about one row: `sentence.Answer`, and what later tasks add."""
+class Answer(Protocol):
+    """What a task says about one row; `sentence.Answer` is one."""
 
     def to_json(self) -> dict[str, Any]:
         """The line of `predict --json` (docs/formats.md)."""
@@ -125,13 +125,11 @@ class Task(Protocol):
         """Sum, not mean, of the losses times the weights; () in float32."""
         ...
 
-    def decode(
-        self, rows: Sequence[Row], windows: Sequence[Window], logits: Sequence[np.ndarray]
-    ) -> Sequence[AnyAnswer]:
+    def decode(self, rows: Sequence[Row], windows: Sequence[Window], logits: Sequence[np.ndarray]) -> Sequence[Answer]:
         """Answers, one a row, in the rows' order; logits are the head's float32 outputs in the windows' order."""
         ...
 
-    def score(self, answers: Sequence[AnyAnswer], rows: Sequence[Row]) -> dict[str, float]:
+    def score(self, answers: Sequence[Answer], rows: Sequence[Row]) -> dict[str, float]:
         """Metrics by the names of docs/formats.md, each a fraction, gold untouched by truncation."""
         ...
 
