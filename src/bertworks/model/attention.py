@@ -1,7 +1,7 @@
 """Self-attention of all heads: explicit products on a CPU, the platform's fused kernel on a GPU.
 
-The CPU's fused kernel takes five times its forward time to go backward, and has no dropout; a batched product, one softmax in place and a
-backward pass written out are faster and keep one (R, H, L, L) tensor instead of four.
+The CPU's fused kernel takes five times its forward time to go backward, and has no dropout; batched products, one
+softmax in place and a backward pass written out are faster and keep one (R, H, L, L) tensor instead of four.
 
 Letters: R rows, L row length, E hidden size, H heads, D head size; n rows of a chunk.
 """
@@ -29,8 +29,9 @@ def attend(qkv: Tensor, bias: Tensor | None, heads: int, kept: Tensor | None) ->
         query, key, value = qkv.view(n_rows, length, 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         return mixed.transpose(1, 2).reshape(n_rows, length, width // 3)
-    mixed_rows: Tensor = Attention.apply(qkv, bias, heads, kept, torch.is_grad_enabled() and qkv.requires_grad)
-    return mixed_rows
+    keeps_probs = torch.is_grad_enabled() and qkv.requires_grad
+    rows: Tensor = Attention.apply(qkv, bias, heads, kept, keeps_probs)  # type: ignore[no-untyped-call]
+    return rows
 
 
 class Attention(torch.autograd.Function):
@@ -40,6 +41,7 @@ class Attention(torch.autograd.Function):
     def forward(
         ctx: Any, qkv: Tensor, bias: Tensor | None, heads: int, kept: Tensor | None, keeps_probs: bool
     ) -> Tensor:
+        """(R, L, 3E) -> (R, L, E)."""
         n_rows, length, width = qkv.shape
         head_dim = width // 3 // heads
         parts = qkv.view(n_rows, length, 3, heads, head_dim).permute(2, 0, 3, 1, 4)  # (3, R, H, L, D)
@@ -59,6 +61,7 @@ class Attention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """(R, L, E) -> (R, L, 3E)."""
         split, probs, kept = ctx.saved_tensors
         _, n_rows, heads, length, head_dim = split.shape
         grad_mixed = upstream[0].view(n_rows, length, heads, head_dim).transpose(1, 2)  # (R, H, L, D)
@@ -86,9 +89,7 @@ def chunks(n_rows: int, length: int) -> Iterator[slice]:
     return (slice(begin, min(begin + step, n_rows)) for begin in range(0, n_rows, step))
 
 
-def chunk_probs(
-    query: Tensor, key: Tensor, bias: Tensor | None, rows: slice, heads: int, out: Tensor | None
-) -> Tensor:
+def chunk_probs(query: Tensor, key: Tensor, bias: Tensor | None, rows: slice, heads: int, out: Tensor | None) -> Tensor:
     """Attention probabilities (n, H, L, L) of some rows; query, key (n H, L, D).
 
     The softmax sums in float32 where the tensors are of half precision.

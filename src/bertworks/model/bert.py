@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from bertworks.model.config import BertConfig
 from bertworks.model.dropout import Dropout
-from bertworks.model.encoder import BertEncoder, seeded
+from bertworks.model.encoder import BertEncoder
 from bertworks.model.heads import Classifier, MaskedTokenHead, NextSentenceHead, Pooler
+from bertworks.model.initialise import seeded
 from bertworks.model.layout import Rows
 
 
@@ -92,9 +93,10 @@ class BertForPreTraining(nn.Module):
         """Both losses and what is differentiated.
 
         masked_positions, masked_labels   (P,) int64 flat index into (R * L), and the word that stood there
-        next_sentence_labels              (B,) int64 0 = is next, 1 = is not, in the order of the sequences; None: no such loss
+        next_sentence_labels              (B,) int64 0 = is next, 1 = is not, by sequence; None: no such loss
         masked_scale, sentence_scale      1 / count over the whole global batch
-        direct                            see fused_cross_entropy: gradients of the word table go straight into its `.grad`
+        direct                            gradients of the word table go straight into its `.grad`, see
+                                          fused_cross_entropy
         """
         hidden = self.encoder(rows, dropout, direct=direct)
         masked = self.masked_head.loss(

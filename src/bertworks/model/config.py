@@ -1,7 +1,6 @@
 """What a BERT is made of: its sizes, as a value that is checked once, and Hugging Face's config.json both ways."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -83,7 +82,7 @@ class BertConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "BertConfig":
-        """Read the keys of a Hugging Face `config.json` or of Google's `bert_config.json`; keys we do not use are ignored.
+        """Read the keys of a Hugging Face `config.json` or of Google's `bert_config.json`; others are ignored.
 
         Raises BertworksError for another architecture, or a variant of BERT that this one is not.
         """
@@ -153,7 +152,8 @@ def preset(name: str, vocab_size: int) -> BertConfig:
     """
     if name not in PRESETS:
         raise BertworksError(f"preset `{name}` is unknown", f"presets: {', '.join(PRESETS)}")
-    return BertConfig(vocab_size=vocab_size, **PRESETS[name])
+    sizes: dict[str, Any] = dict(PRESETS[name])
+    return BertConfig(vocab_size, **sizes)
 
 
 def number_of_parameters(config: BertConfig) -> int:
@@ -163,12 +163,3 @@ def number_of_parameters(config: BertConfig) -> int:
     tables = (config.vocab_size + config.max_position_embeddings + config.type_vocab_size) * e
     layer = (e + 1) * 3 * e + (e + 1) * e + norm + (e + 1) * f + (f + 1) * e + norm
     return tables + norm + config.num_hidden_layers * layer + (e + 1) * e
-
-
-def pretty(config: BertConfig) -> str:
-    """The values that differ from the defaults, on one line."""
-    defaults = BertConfig(config.vocab_size)
-    changed = {
-        name: value for name, value in dataclasses.asdict(config).items() if value != getattr(defaults, name)
-    }
-    return json.dumps({"vocab_size": config.vocab_size, **changed})

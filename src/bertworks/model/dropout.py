@@ -1,6 +1,7 @@
 """Where dropout comes from: the model asks a source for multipliers and never draws random numbers itself.
 
-Places: "embeddings" (layer -1), "attention_probs", "attention_output", "output" (layers 0, 1, …), "classifier" (layer -1).
+Places: "embeddings" (layer -1), "attention_probs", "attention_output", "output" (layers 0, 1, …), "classifier"
+(layer -1).
 Any callable with Dropout's signature serves: a pool of ready multipliers, or masks recorded by a test.
 """
 
@@ -42,6 +43,7 @@ class TorchDropout:
     def __call__(
         self, place: str, layer: int, shape: Sequence[int], dtype: torch.dtype, device: torch.device
     ) -> Tensor | None:
+        """As Dropout says."""
         share = self.attention if place == "attention_probs" else self.hidden
         if share == 0:
             return None
@@ -49,9 +51,7 @@ class TorchDropout:
         return kept.bernoulli_(1 - share, generator=self.generator).div_(1 - share)
 
 
-def drawn(
-    dropout: Dropout | None, place: str, layer: int, shape: Sequence[int], like: Tensor
-) -> Tensor | None:
+def drawn(dropout: Dropout | None, place: str, layer: int, shape: Sequence[int], like: Tensor) -> Tensor | None:
     """Multipliers of one place in the dtype and on the device of `like`, or None without dropout."""
     return None if dropout is None else dropout(place, layer, shape, like.dtype, like.device)
 

@@ -28,12 +28,12 @@ class Embeddings(nn.Module):
     def forward(self, rows: Rows, dropout: Dropout | None = None, direct: bool = False) -> Tensor:
         """(R, L, E).
 
-        direct  the backward pass adds the rows' gradients to the word table's `.grad`, which must exist, instead of handing
-                autograd a table of zeros with few rows filled
+        direct  the backward pass adds the rows' gradients to the word table's `.grad`, which must exist, instead of
+                handing autograd a table of zeros with few rows filled
         Raises BertworksError if a sequence is longer than the position table.
         """
         check_positions(rows, len(self.position))
-        hidden = EmbeddingSum.apply(
+        summed: Tensor = EmbeddingSum.apply(  # type: ignore[no-untyped-call]
             self.word,
             self.token_type,
             self.position,
@@ -41,7 +41,8 @@ class Embeddings(nn.Module):
             rows.token_type_ids.reshape(-1),
             rows.position_ids.reshape(-1),
             direct,
-        ).view(*rows.input_ids.shape, -1)
+        )
+        hidden = summed.view(*rows.input_ids.shape, -1)
         if self.norm is not None:
             hidden = self.norm(hidden)
         return multiplied(hidden, drawn(dropout, "embeddings", -1, hidden.shape, hidden))
@@ -61,6 +62,7 @@ class EmbeddingSum(torch.autograd.Function):
         position_ids: Tensor,
         direct: bool,
     ) -> Tensor:
+        """(T, E) from tables (·, E) and three times (T,) ids."""
         ctx.save_for_backward(input_ids, token_type_ids, position_ids)
         ctx.tables, ctx.direct = (word, token_type, position), direct
         summed = word.index_select(0, input_ids)
@@ -70,6 +72,7 @@ class EmbeddingSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the tables; none for the word table where it was added directly."""
         rows = upstream[0].contiguous()
         input_ids, token_type_ids, position_ids = ctx.saved_tensors
         word, token_type, position = ctx.tables
@@ -92,7 +95,7 @@ def add_rows(table: Tensor, ids: Tensor, rows: Tensor) -> Tensor:
     """
     if rows.dtype in (torch.float32, torch.float64):
         return table.scatter_add_(0, ids[:, None].expand_as(rows), rows)
-    distinct, place = ids.unique(return_inverse=True)
+    distinct, place = torch.unique(ids, return_inverse=True)
     sums = torch.zeros(len(distinct), rows.shape[1], dtype=torch.float32, device=rows.device)
     sums.scatter_add_(0, place[:, None].expand_as(rows), rows.float())
     return table.index_add_(0, distinct, sums.to(table.dtype))

@@ -11,12 +11,12 @@ from bertworks.model.attention import attend
 from bertworks.model.config import BertConfig
 from bertworks.model.dropout import Dropout, added, drawn
 from bertworks.model.embeddings import Embeddings
-from bertworks.model.initialise import initialise
+from bertworks.model.initialise import initialise, seeded
 from bertworks.model.layout import Rows, attention_bias
 
 
 class Layer(nn.Module):
-    """Attention and feed-forward, each added to its input; LayerNorm after the sum (post) or before the sublayer (pre)."""
+    """Attention and feed-forward, each added to its input; LayerNorm after the sum, or before (pre-norm)."""
 
     def __init__(self, config: BertConfig, index: int) -> None:
         super().__init__()
@@ -89,25 +89,24 @@ class BertEncoder(nn.Module):
         hidden = self.embeddings(rows, dropout, direct)
         for layer in self.layers:
             hidden = layer(hidden, bias, dropout)
-        return hidden if self.final_norm is None else self.final_norm(hidden)
+        return self.normed(hidden)
 
     def forward_all(self, rows: Rows, dropout: Dropout | None = None) -> list[Tensor]:
-        """layers + 1 tensors (R, L, E): after the embeddings and after each layer (the last one through the final norm)."""
+        """layers + 1 tensors (R, L, E): after the embeddings, after each layer; the last one as forward gives it."""
         bias = attention_bias(rows, self.embeddings.word.dtype)
         states = [self.embeddings(rows, dropout)]
         for layer in self.layers:
             states.append(layer(states[-1], bias, dropout))
-        if self.final_norm is not None:
-            states[-1] = self.final_norm(states[-1])
+        states[-1] = self.normed(states[-1])
         return states
+
+    def normed(self, hidden: Tensor) -> Tensor:
+        """Through the final LayerNorm, which only a pre-norm network has."""
+        last: Tensor = hidden if self.final_norm is None else self.final_norm(hidden)
+        return last
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
     """A linear map whose weights are still to be filled: nothing is drawn from torch's global generator."""
-    module: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    module: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
     return module
-
-
-def seeded(seed: int) -> torch.Generator:
-    """A torch generator on the CPU."""
-    return torch.Generator().manual_seed(seed)

@@ -1,7 +1,7 @@
 """Decoder and cross-entropy in one: the loss and its gradients from chunks of rows, without keeping logits of (P, V).
 
-With e = exp(z) and s its row sums, the gradient by the logits is (e - s onehot) / s. It is never formed: e - s onehot stays in the
-buffer of the logits, and the row factor 1 / s moves to the small operand of each product.
+With e = exp(z) and s its row sums, the gradient by the logits is (e - s onehot) / s. It is never formed: e - s onehot
+stays in the buffer of the logits, and the row factor 1 / s moves to the small operand of each product.
 
 Letters: P predicted positions, E hidden size, V vocabulary.
 """
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-LOGITS_BYTES = 64 << 20  # of one chunk; smaller ones read and write the table's gradient more often (docs/performance.md)
+LOGITS_BYTES = 64 << 20  # of one chunk; smaller chunks sweep the table's gradient more often
 LEAST_CHUNK_ROWS = 64
 ALIGNED_COLUMNS = 64  # a row of logits begins on a cache line: the products over it run 1.4 times as fast
-# Row sums of exp(z) within these bounds lose nothing in float32: each term that counts is a normal number, and so is 1 / s
+# Row sums of exp(z) within these bounds lose nothing in float32: what counts in them is a normal number, so is 1 / s
 SAFE_SUMS = (1e-25, 1e30)
 
 
@@ -46,22 +46,23 @@ def fused_cross_entropy(
 
     hidden      (P, E); table (V, E); bias (V,); labels (P,) int64
     scale       of the loss: 1 / count, so that the gradients are those of the mean over the whole batch
-    direct      add the gradients of table and bias to their `.grad`, which must exist, instead of handing them to autograd: saves
-                three passes over the table. The loss must then enter the total with factor 1.
+    direct      add the gradients of table and bias to their `.grad`, which must exist, instead of handing them to
+                autograd: saves three passes over the table. The loss must then enter the total with factor 1.
     chunk_rows  logits in memory at once; None takes LOGITS_BYTES of them
     """
     wanted = tuple(torch.is_grad_enabled() and tensor.requires_grad for tensor in (hidden, table, bias))
     if direct and any(tensor.grad is None for tensor, wants in zip((table, bias), wanted[1:], strict=True) if wants):
         raise ValueError("direct gradients need a `.grad` on the table and on the bias")
-    chunk_rows = chunk_rows or max(LEAST_CHUNK_ROWS, LOGITS_BYTES // (len(table) * statistics_dtype(hidden).itemsize))
-    loss_sum, correct, loss = FusedCrossEntropy.apply(
-        hidden, table, bias, labels, scale, direct, count_correct, chunk_rows, wanted
+    row_bytes = len(table) * statistics_dtype(hidden).itemsize
+    chunk_rows = chunk_rows or max(LEAST_CHUNK_ROWS, LOGITS_BYTES // row_bytes)
+    outputs = FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
+        hidden, table, bias, labels, (scale, direct, count_correct, chunk_rows), wanted
     )
-    return FusedLoss(loss, loss_sum, correct if count_correct else None)
+    return FusedLoss(outputs[0], outputs[1], outputs[2] if count_correct else None)
 
 
 class FusedCrossEntropy(torch.autograd.Function):
-    """Forward and backward of the decoder with its loss; the backward pass is done inside the forward one."""
+    """Forward and backward of the decoder with its loss; the gradients are made in the forward pass."""
 
     @staticmethod
     def forward(
@@ -70,12 +71,11 @@ class FusedCrossEntropy(torch.autograd.Function):
         table: Tensor,
         bias: Tensor,
         labels: Tensor,
-        scale: float,
-        direct: bool,
-        count_correct: bool,
-        chunk_rows: int,
+        settings: tuple[float, bool, bool, int],
         wanted: tuple[bool, bool, bool],
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """The scaled loss, the sum and the number of hits."""
+        scale, direct, count_correct, chunk_rows = settings
         loss_sum = torch.zeros((), dtype=torch.float64, device=hidden.device)
         correct = torch.zeros((), dtype=torch.int64, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if wanted[0] else None
@@ -90,36 +90,33 @@ class FusedCrossEntropy(torch.autograd.Function):
             if count_correct:
                 correct += (logits.argmax(-1, keepdim=True) == targets).sum()
             target_logits = logits.gather(1, targets)
-            sums, shift = exponentiate(logits, hidden.dtype)
-            if sums is None:
-                logits = fill_logits(logits, inputs, table, bias)
-                sums, shift = exponentiate_shifted(logits)
+            sums, shift = exponentiate(logits, inputs, table, bias)
             loss_sum += (sums.log() + shift - target_logits).sum(dtype=torch.float64)
             if any(wanted):
                 logits.scatter_add_(1, targets, -sums)
                 weights, factors = logits.to(hidden.dtype), (scale / sums).to(hidden.dtype)  # (chunk, V), (chunk, 1)
-                if grad_hidden is not None:
-                    torch.mul(weights @ table, factors, out=grad_hidden[begin : begin + chunk_rows])
-                if grad_table is not None:
-                    grad_table.addmm_(weights.mT, inputs * factors)
-                if grad_bias is not None:
-                    grad_bias.addmv_(weights.mT, factors.squeeze(1))
+            if grad_hidden is not None:
+                torch.mul(weights @ table, factors, out=grad_hidden[begin : begin + chunk_rows])
+            if grad_table is not None:
+                grad_table.addmm_(weights.mT, inputs * factors)
+            if grad_bias is not None:
+                grad_bias.addmv_(weights.mT, factors.squeeze(1))
         ctx.direct = direct
         ctx.save_for_backward(grad_hidden, *(None, None) if direct else (grad_table, grad_bias))
         loss_sum = loss_sum.to(statistics_dtype(hidden))
         ctx.mark_non_differentiable(loss_sum, correct)
-        return loss_sum, correct, loss_sum * scale
+        return loss_sum * scale, loss_sum, correct
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        factor = upstream[2]
-        is_one = factor.device.type == "cpu" and float(factor) == 1.0
-        if ctx.direct and factor.device.type == "cpu" and not is_one:
-            raise ValueError(f"direct gradients are written with factor 1, the loss entered the total with {float(factor)}")
-        grads = (
-            grad if grad is None or is_one else grad * factor.to(grad.dtype) for grad in ctx.saved_tensors
-        )
-        return (*grads, None, None, None, None, None, None)
+        """The gradients of the forward pass times the factor with which the loss entered the total."""
+        factor = upstream[0]
+        on_cpu = factor.device.type == "cpu"  # elsewhere looking at the factor would wait for the device
+        is_one = on_cpu and float(factor) == 1.0
+        if ctx.direct and on_cpu and not is_one:
+            raise ValueError(f"direct gradients have factor 1, the loss entered the total with {float(factor)}")
+        grads = (grad if grad is None or is_one else grad * factor.to(grad.dtype) for grad in ctx.saved_tensors)
+        return (*grads, None, None, None)
 
 
 def statistics_dtype(tensor: Tensor) -> torch.dtype:
@@ -142,20 +139,17 @@ def fill_logits(buffer: Tensor, inputs: Tensor, table: Tensor, bias: Tensor) -> 
     return buffer.add_(bias)
 
 
-def exponentiate(logits: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, float]:
-    """logits <- exp(logits) in one sweep; returns the row sums (n, 1), or None where they are not safe, and the shift 0.
+def exponentiate(logits: Tensor, inputs: Tensor, table: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """logits <- exp(logits - shift); returns the row sums and the shifts, both (n, 1).
 
-    On a GPU looking at the sums would wait for it, and in float16 the range is too small: never safe there.
+    In one sweep with shift 0 where every sum is safe; else the logits are made again from inputs, table and bias, and
+    the shift is the row's maximum. On a GPU looking at the sums would wait for it, and float16 has too small a range.
     """
-    if logits.is_cuda or dtype == torch.float16:
-        return None, 0.0
-    sums = logits.exp_().sum(-1, keepdim=True)
-    lowest, highest = sums.aminmax()
-    # written so that NaN is not safe either
-    return (sums if lowest > SAFE_SUMS[0] and highest < SAFE_SUMS[1] else None), 0.0
-
-
-def exponentiate_shifted(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """logits <- exp(logits - their row's maximum); returns the row sums and the maxima, both (n, 1)."""
+    if logits.device.type == "cpu" and inputs.dtype != torch.float16:
+        sums = logits.exp_().sum(-1, keepdim=True)
+        lowest, highest = sums.aminmax()
+        if lowest > SAFE_SUMS[0] and highest < SAFE_SUMS[1]:  # false for NaN
+            return sums, torch.zeros_like(sums)
+        fill_logits(logits, inputs, table, bias)
     shift = logits.amax(-1, keepdim=True)
     return logits.sub_(shift).exp_().sum(-1, keepdim=True), shift

@@ -1,4 +1,4 @@
-"""What is put on the encoder: the pooler, the masked-token head (on the masked rows only), next sentence, classification.
+"""What is put on the encoder: pooler, masked-token head (on the masked rows only), next sentence, classification.
 
 Letters: B sequences, E hidden size, V vocabulary, C classes, P predicted positions.
 """
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from bertworks.model.activations import activate
 from bertworks.model.config import BertConfig
 from bertworks.model.dropout import Dropout, drawn, multiplied
-from bertworks.model.encoder import linear, seeded
+from bertworks.model.encoder import linear
 from bertworks.model.fused_cross_entropy import FusedLoss, fused_cross_entropy
-from bertworks.model.initialise import initialise
+from bertworks.model.initialise import initialise, seeded
 
 
 class Pooler(nn.Module):
@@ -43,7 +43,8 @@ class MaskedTokenHead(nn.Module):
     def transform(self, hidden_states: Tensor, positions: Tensor) -> Tensor:
         """(R, L, E) and (P,) flat positions -> (P, E), ready for the decoder."""
         chosen = hidden_states.reshape(-1, hidden_states.shape[-1]).index_select(0, positions)
-        return self.norm(activate(self.dense(chosen), self.activation))
+        transformed: Tensor = self.norm(activate(self.dense(chosen), self.activation))
+        return transformed
 
     def forward(self, hidden_states: Tensor, positions: Tensor, table: Tensor) -> Tensor:
         """Logits (P, V) at the flat positions (P,)."""
