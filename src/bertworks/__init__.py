@@ -7,10 +7,7 @@ read first  docs/walk.md, then api.py
 Importing this loads no torch; `load`, `finetune` and the others load what they need when they are first asked for.
 """
 
-from __future__ import annotations
-
 import logging
-from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 

@@ -4,35 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Mapping
 from typing import Any, cast
 
 from pydantic import TypeAdapter
 
 from bertworks.base.field_comments import field_comments
 
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
 
 def json_schema(kind: type[Any]) -> dict[str, Any]:
     """The schema of the TOML that `recipe.load` takes: no other keys, and `"none"` where TOML has no null."""
     whole = TypeAdapter(kind).json_schema()
-    described = {one.__name__: field_comments(one) for one in _classes(kind)}
-    for name, one in [(kind.__name__, whole), *whole.get("$defs", {}).items()]:
-        if "properties" not in one:
-            continue
+    sections = whole.pop("$defs", {})
+    comments = {one.__name__: field_comments(one) for one in _classes(kind)}
+    for name, one in [(kind.__name__, whole), *sections.items()]:
         one["additionalProperties"] = False
-        for key, property_ in one["properties"].items():
-            if comment := described.get(name, {}).get(key):
-                property_.setdefault("description", comment)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **cast(dict[str, Any], _without_null(whole))}
+        for key, its_schema in one["properties"].items():
+            if key in comments[name]:
+                its_schema.setdefault("description", comments[name][key])
+    return {"$schema": DRAFT, **cast(dict[str, Any], _as_toml(whole, sections))}
 
 
-def _without_null(node: object) -> object:
+def _as_toml(node: object, sections: Mapping[str, object]) -> object:
+    """A schema without references, which nested schemas could not resolve, and with "none" for null."""
     if isinstance(node, list):
-        return [_without_null(one) for one in node]
+        return [_as_toml(one, sections) for one in node]
     if not isinstance(node, dict):
         return node
+    if "$ref" in node:
+        return _as_toml(sections[node["$ref"].rpartition("/")[2]], sections)
     if node == {"type": "null"}:
         return {"const": "none"}
-    return {name: "none" if name == "default" and one is None else _without_null(one) for name, one in node.items()}
+    return {
+        name: "none" if name == "default" and one is None else _as_toml(one, sections) for name, one in node.items()
+    }
 
 
 def _classes(kind: type[Any]) -> list[type[Any]]:

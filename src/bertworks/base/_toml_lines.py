@@ -17,7 +17,7 @@ def key_lines(text: str) -> dict[str, int]:
     lines: dict[str, int] = {}
     section = ""
     closing = ""  # the quotes that end the text of several lines we are in
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if closing:
             closing = "" if closing in line else closing
             continue

@@ -60,6 +60,8 @@ def wanted(annotation: Any) -> str:
 
 def shown(given: object, from_text: bool) -> str:
     """A value as the user wrote it."""
+    if given == "":
+        return "nothing" if from_text else "an empty text"
     if from_text or not isinstance(given, str):
         return {True: "true", False: "false"}[given] if isinstance(given, bool) else f"{given}"
     return f'the text "{given}"'

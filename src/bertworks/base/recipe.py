@@ -41,6 +41,7 @@ class RecipeError(BertworksError):
         self.problems = problems
 
     def lines(self) -> list[str]:
+        """An `error: …` for each problem, each with its `hint: …`."""
         return [line for message, hint in self.problems for line in BertworksError(message, hint).lines()]
 
 
