@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from bertworks.base import progress
 
 os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"  # for the child processes too
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the library warns when a process with threads forks
@@ -36,6 +39,16 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     connect = socket.socket.connect
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+
+
+@pytest.fixture(autouse=True)
+def quiet_package() -> Iterator[None]:
+    """A command run inside a test turns the log and the progress on for that test only."""
+    package = logging.getLogger("bertworks")
+    handlers, level, propagates = package.handlers, package.level, package.propagate
+    yield
+    package.handlers, package.level, package.propagate = handlers, level, propagates
+    progress.show(False)
 
 
 @pytest.fixture(autouse=True)

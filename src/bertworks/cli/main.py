@@ -50,9 +50,10 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _tell(["error: interrupted"], INTERRUPTED, is_debug)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains on its way out
+        _drop_output()
         return PIPE_CLOSED
     except OSError as error:
+        _drop_output()
         return _tell(*_told_by_system(error), is_debug)
     except MemoryError:
         hint = "hint: smaller batches, a smaller model, or fewer workers need less"
@@ -102,6 +103,14 @@ def _told_by_system(error: OSError) -> tuple[list[str], int]:
     where = f"{error.filename}: " if error.filename else ""
     code = BAD_INPUT if error.errno in BAD_PATH else FAILED
     return BertworksError(f"{where}{what}", hint).lines(), code
+
+
+def _drop_output() -> None:
+    """Flush standard output, or let go of it when it cannot be written: else the interpreter complains as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(lines: list[str], code: int, is_debug: bool) -> int:
