@@ -29,7 +29,13 @@ class Checkpoint:
 
 
 def save_checkpoint(
-    run: Path, step: int, model: Mapping[str, Tensor], optimizer: Mapping[str, Tensor], state: Mapping[str, Any], *, keep: int = 2
+    run: Path,
+    step: int,
+    model: Mapping[str, Tensor],
+    optimizer: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    *,
+    keep: int = 2,
 ) -> Path:
     """Write `RUN/checkpoints/<step>` durably, then drop the oldest beyond `keep`. Returns the folder."""
     target = run / "checkpoints" / str(step)
@@ -64,7 +70,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         try:
             tensors[name] = safetensors.torch.load_file(file)
         except (SafetensorError, FileNotFoundError) as error:
-            raise BertworksError(f"{file}: cannot be read ({error})", "delete this checkpoint; the one before it stands") from error
+            hint = "delete this checkpoint; the one before it stands"
+            raise BertworksError(f"{file}: cannot be read ({error})", hint) from error
     return Checkpoint(path, tensors["model"], tensors["optimizer"], state)
 
 
@@ -78,7 +85,8 @@ def copy_tensors(target: Mapping[str, Tensor], source: Mapping[str, Tensor], wha
             raise BertworksError(f"{what}: no tensor `{name}`", "the checkpoint is of another model")
         if value.shape != source[name].shape:
             found, wanted = tuple(source[name].shape), tuple(value.shape)
-            raise BertworksError(f"{what}: `{name}` is {found}, the model wants {wanted}", "the checkpoint is of another model")
+            told = f"{what}: `{name}` is {found}, the model wants {wanted}"
+            raise BertworksError(told, "the checkpoint is of another model")
         value.copy_(source[name])
 
 

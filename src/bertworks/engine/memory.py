@@ -1,4 +1,4 @@
-"""Tell the allocator to keep its memory: on glibc, page faults of big temporaries cost up to half of a training step."""
+"""Tell the allocator to keep its memory: page faults of big temporaries cost up to half of a training step on glibc."""
 
 import ctypes
 import logging

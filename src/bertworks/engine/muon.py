@@ -22,8 +22,8 @@ class Muon:
     """Nesterov momentum, orthogonalised, on the hidden matrices of flat parameters; AdamW on what follows them.
 
     momentum  share of the running mean that is kept
-    pieces    name → number of equal parts a matrix is cut into by rows before it is orthogonalised (query, key and value
-              lie in one matrix: 3)
+    pieces    name → number of equal parts a matrix is cut into by rows before it is orthogonalised (query, key and
+              value lie in one matrix: 3)
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Muon:
         self._groups = self._by_shape(pieces)
 
     def _by_shape(self, pieces: Callable[[str], int]) -> list[tuple[list[Tensor], list[Tensor], list[Tensor]]]:
-        """Masters, gradients and means of all hidden matrices, cut and grouped by shape: a group is one batched product."""
+        """Masters, gradients and means of the hidden matrices, cut and grouped by shape: a group is one product."""
         groups: dict[tuple[int, ...], tuple[list[Tensor], list[Tensor], list[Tensor]]] = {}
         masters, gradients = self.parameters.named(self.parameters.masters), self.parameters.named(self.parameters.sums)
         start = 0
@@ -60,6 +60,7 @@ class Muon:
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
+        """One update of the hidden matrices, then AdamW's of the rest."""
         for masters, gradients, means in self._groups:
             gradient, mean = torch.stack(gradients), torch.stack(means)
             mean.lerp_(gradient, 1 - self.momentum)
@@ -71,9 +72,11 @@ class Muon:
         self.rest.step(lr)
 
     def state(self) -> dict[str, Tensor]:
+        """As AdamW's, with the running means of the hidden matrices."""
         return {"muon.means": self._means, **self.rest.state()}
 
     def restore(self, saved: dict[str, Tensor]) -> None:
+        """As AdamW's."""
         self._means.copy_(saved["muon.means"])
         self.rest.restore(saved)
 
@@ -81,7 +84,7 @@ class Muon:
 def orthogonal(matrices: Tensor) -> Tensor:
     """(n, a, b) → matrices of about the same singular vectors, with singular values near 1 (Newton-Schulz)."""
     wide = matrices if matrices.shape[-2] <= matrices.shape[-1] else matrices.mT
-    x = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    x: Tensor = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(_ROUNDS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)

@@ -1,9 +1,10 @@
 """All parameters of a model in flat buffers, so that the optimiser, clipping and ranks are each one sweep.
 
-Letters: N elements of all parameters together. The order is: the matrices that the caller names hidden (Muon's), the other
-matrices and tables, then vectors, that is biases and LayerNorm, which do not decay, as in the original's optimization.py.
+Letters: N elements of all parameters together. The order is: the matrices that the caller names hidden (Muon's), the
+other matrices and tables, then vectors, that is biases and LayerNorm, which do not decay, as in optimization.py.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 
 import torch
@@ -90,6 +91,17 @@ class FlatParameters:
         self.gradients.zero_()
         if self.sums is not self.gradients:
             self.sums.zero_()
+
+    def exact_copy(self, module: nn.Module) -> nn.Module:
+        """The module with the masters' values: itself where it computes with them, else a copy in their precision."""
+        if self.weights is self.masters:
+            return module
+        copied = copy.deepcopy(module).to(self.masters.dtype)
+        masters = self.named(self.masters)
+        for name, parameter in copied.named_parameters():
+            if name in masters:
+                parameter.data = masters[name]
+        return copied
 
     def publish(self) -> None:
         """Round the masters into the weights that the module computes with."""

@@ -53,5 +53,6 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise BertworksError(f"device `{name}` cannot be used: {str(error).splitlines()[0]}", "try --device cpu") from error
+        told = f"device `{name}` cannot be used: {str(error).splitlines()[0]}"
+        raise BertworksError(told, "try `--device cpu`") from error
     return device

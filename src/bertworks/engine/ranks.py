@@ -10,18 +10,19 @@ from torch import Tensor
 
 
 class Ranks:
-    """This process's place among `world` processes. With one process every method returns its argument's sum as it is."""
+    """This process's place among `world` processes. With one process every sum is the argument itself."""
 
     def __init__(self, rank: int, world: int) -> None:
         self.rank, self.world = rank, world
 
     @classmethod
     def alone(cls) -> "Ranks":
+        """One process."""
         return cls(0, 1)
 
     @classmethod
     def from_environment(cls) -> "Ranks":
-        """Join the group that torchrun described in RANK and WORLD_SIZE (gloo on CPU, nccl on GPU); alone without them."""
+        """Join the group that torchrun described in RANK and WORLD_SIZE (gloo, nccl on a GPU); alone without them."""
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if world == 1:
             return cls.alone()
@@ -33,6 +34,7 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
+        """Whether this is the process that writes."""
         return self.rank == 0
 
     def share(self, count: int) -> range:
@@ -40,6 +42,7 @@ class Ranks:
         return range(self.rank * count // self.world, (self.rank + 1) * count // self.world)
 
     def sum_counts(self, counts: Mapping[str, float]) -> dict[str, float]:
+        """The counts of all ranks together, by name."""
         if self.world == 1:
             return dict(counts)
         names = sorted(counts)
@@ -56,7 +59,7 @@ class Ranks:
     def agree(self, signal_number: int, seconds: float) -> tuple[int, float]:
         """The highest signal number that any rank holds, and the first rank's seconds.
 
-        Whatever ends the loop or sets its rate must be the same everywhere, or some ranks wait for others that are gone.
+        Whatever ends the loop or sets its rate must be the same everywhere, or some ranks wait for ones that are gone.
         """
         if self.world == 1:
             return signal_number, seconds
@@ -65,5 +68,6 @@ class Ranks:
         return int(shared[0]), float(shared[1])
 
     def wait(self) -> None:
+        """Until all ranks are here."""
         if self.world > 1:
             dist.barrier()

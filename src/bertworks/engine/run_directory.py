@@ -39,7 +39,8 @@ class RunDirectory:
             claim_out(path, overwrite)
             remove(path)
         elif run.is_finished:
-            raise BertworksError(f"{path}: this run is finished", "name another `--out`, or begin anew with `--overwrite`")
+            hint = "name another `--out`, or begin anew with `--overwrite`"
+            raise BertworksError(f"{path}: this run is finished", hint)
         for folder in (path, path / "checkpoints"):
             clear_stale(folder)
         if begun.exists() and resume:
@@ -54,6 +55,7 @@ class RunDirectory:
 
     @property
     def is_finished(self) -> bool:
+        """Whether result.json stands there."""
         return (self.path / "result.json").exists()
 
     def _check_same(self, before: str, now: str) -> None:
@@ -84,6 +86,7 @@ class RunDirectory:
             handle.write(_json_line(line))
 
     def metrics(self) -> list[dict[str, Any]]:
+        """All lines of metrics.jsonl."""
         return list(read_metrics(self._metrics)) if self._metrics.exists() else []
 
     def log_file(self) -> logging.Handler:

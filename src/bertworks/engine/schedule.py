@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from bertworks.base.errors import BertworksError, nearest
+from bertworks.base.errors import BertworksError
 
 KINDS = ("linear", "bert", "constant", "cosine", "trapezoid")
 
@@ -26,8 +26,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            near = ", ".join(nearest(self.kind, KINDS))
-            raise BertworksError(f"unknown schedule `{self.kind}`", f"did you mean {near}? choose one of {', '.join(KINDS)}")
+            raise BertworksError(f"unknown schedule `{self.kind}`", f"choose one of {', '.join(KINDS)}")
 
     def lr(self, done: float) -> float:
         """Rate of the update that begins when `done` units are behind; step 0 of a warm-up has rate 0."""

@@ -24,6 +24,7 @@ class StepReport:
 
     @property
     def loss(self) -> float:
+        """All losses together."""
         return sum(self.losses.values())
 
 

@@ -1,7 +1,7 @@
 """Samples laid into packed rows and cut into micro-batches, ready for the model.
 
-Rows are packed for the whole global batch before they are divided, so that row r is the same row for any number of ranks
-and any micro-batch, and so are its dropout masks.
+Rows are packed for the whole global batch before they are divided, so that row r is the same row for any number of
+ranks and any micro-batch, and so are its dropout masks.
 """
 
 from collections.abc import Sequence
@@ -37,6 +37,7 @@ class MicroBatch:
     sample_indexes: list[int]
 
     def to(self, device: torch.device) -> "MicroBatch":
+        """The same on another device."""
         if device.type == "cpu":
             return self
         labels = None if self.next_sentence_labels is None else self.next_sentence_labels.to(device)

@@ -1,4 +1,4 @@
-"""Held-out loss and accuracies on masks that never change, beside what knowing only the words' frequencies would give."""
+"""Held-out loss and accuracies on masks that never change, beside what the words' frequencies alone would give."""
 
 import math
 from collections.abc import Iterable
@@ -60,11 +60,10 @@ class Tally:
 
 
 def evaluation_batches(samples: Samples, tokens: int, micro_tokens: int, epochs: int = 1) -> list[MicroBatch]:
-    """The first `tokens` tokens of each of `epochs` epochs, packed once."""
+    """The first `tokens` tokens of each of `epochs` epochs, packed once; none where no document is held out."""
     found: list[MicroBatch] = []
-    for epoch in range(epochs):
-        share = min(tokens, int(samples.plan(epoch).lengths.sum()))
-        found += micro_batches(samples.batch(epoch, 0, share), samples.length, micro_tokens)
+    for epoch in range(epochs if len(samples.documents) else 0):
+        found += micro_batches(samples.first(epoch, tokens), samples.length, micro_tokens)
     return found
 
 

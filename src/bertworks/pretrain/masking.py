@@ -1,7 +1,7 @@
 """Which tokens of a sample are predicted, and what stands in their place.
 
-Masks are a function of (seed, epoch, index): samples come in blocks of BLOCK, a block's draws come from one generator of
-its own, so a sample's masks are the same whatever batch, worker or rank asks, at numpy speed.
+Masks are a function of (seed, epoch, index): samples come in blocks of BLOCK, a block's draws come from one generator
+of its own, so a sample's masks are the same whatever batch, worker or rank asks, at numpy speed.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class MaskRule:
     probability     share of the sample's tokens that is predicted, specials counted in the total as in the original
     masked, kept    of the chosen tokens, the shares that become [MASK] and that stay; the rest become random tokens
     max_predictions 0 = no cap
-    copies          0 = new masks every epoch; k = the masks of epoch % k (the original's static duplicates)
+    copies          0 = new samples and masks every epoch; k = those of epoch % k (the original's static duplicates)
     """
 
     probability: float = 0.15
@@ -38,12 +38,13 @@ class MaskRule:
         if not 0 < self.probability < 1:
             raise BertworksError(f"mask probability is {self.probability}, must lie between 0 and 1")
         if self.masked < 0 or self.kept < 0 or self.masked + self.kept > 1 + 1e-9:
-            raise BertworksError(f"mask shares {self.masked} and {self.kept} must not be negative nor sum to more than 1")
+            shares = f"mask shares {self.masked} and {self.kept}"
+            raise BertworksError(f"{shares} must not be negative nor sum to more than 1")
 
     def counts(self, lengths: Ints) -> Ints:
         """(N,) predictions of samples of these lengths: max(1, round(length x probability)), half to even, capped."""
         wanted = np.maximum(1, np.rint(lengths * self.probability)).astype(np.int64)
-        return np.minimum(wanted, self.max_predictions) if self.max_predictions else wanted
+        return np.asarray(np.minimum(wanted, self.max_predictions) if self.max_predictions else wanted)
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,6 @@ def draw_masks(
     allowed  (sum of lengths,) True where a token may be chosen (not a special)
     words    size of the replacement vocabulary
     """
-    if rule.copies:
-        epoch %= rule.copies
     draw = generator("mask", seed, epoch, block)
     n = len(lengths)
     width = 1 << int(np.ceil(np.log2(max(2, lengths.max()))))

@@ -11,9 +11,10 @@ from bertworks.pretrain.batches import MicroBatch
 
 def target_counts(batches: Sequence[MicroBatch]) -> dict[str, float]:
     """Targets of each loss in this rank's micro-batches: masked tokens, and pairs."""
+    pairs = [batch.next_sentence_labels for batch in batches]
     return {
         "mlm_loss": sum(len(batch.masked_labels) for batch in batches),
-        "nsp_loss": sum(0 if batch.next_sentence_labels is None else len(batch.next_sentence_labels) for batch in batches),
+        "nsp_loss": sum(0 if labels is None else len(labels) for labels in pairs),
     }
 
 

@@ -49,7 +49,7 @@ def describe_plan(recipe: PretrainRecipe) -> str:
 
 
 def flops_per_token(recipe: PretrainRecipe, config: BertConfig) -> float:
-    """Forward and backward operations of a real token: 6 x matrices it passes, the head for the masked share, attention."""
+    """Operations of a real token, both ways: 6 x the matrices it passes, the head for the masked share, attention."""
     width, inner = config.hidden_size, config.intermediate_size
     block = config.num_hidden_layers * (4 * width * width + 2 * width * inner)
     head = recipe.data.mask_probability * (config.vocab_size * width + width * width)

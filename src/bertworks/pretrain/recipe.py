@@ -7,6 +7,8 @@ from typing import Literal
 
 from bertworks.base.errors import BertworksError
 
+SHORTEST = 8  # tokens of a sample: three specials, and something on both sides
+
 
 @dataclass(frozen=True)
 class ModelRecipe:
@@ -69,7 +71,17 @@ class TrainRecipe:
     def __post_init__(self) -> None:
         given = [name for name in ("steps", "tokens", "hours") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise BertworksError(f"train: {' and '.join(given)} are given", "one of them ends the run; leave the others out")
+            hint = "one of them ends the run; leave the others out"
+            raise BertworksError(f"train: {' and '.join(given)} are given", hint)
+        every = ("checkpoint_every", "evaluate_every", "log_every")
+        for name in (*given, "lr", "batch_tokens", "evaluation_tokens", "max_bad_steps", *every):
+            if getattr(self, name) <= 0:
+                raise BertworksError(f"train: {name} is {getattr(self, name)}, must be more than 0")
+        for name in ("warmup", "cooldown"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise BertworksError(f"train: {name} is {getattr(self, name)}, must be a share of the run, 0 to 1")
+        if self.length < SHORTEST:
+            raise BertworksError(f"train: length is {self.length}, must be {SHORTEST} or more")
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from bertworks.engine.schedule import Schedule
 from bertworks.engine.step import StepReport, train_step
 from bertworks.engine.stopping import StopWish
 from bertworks.model.bert import BertForPreTraining
-from bertworks.model.weights import save_pretrained
+from bertworks.model.pretrained import save_pretrained
 from bertworks.pretrain.batches import MicroBatch, micro_batches
 from bertworks.pretrain.evaluate import bits_per_byte, evaluate, evaluation_batches, unigram_log_probs
 from bertworks.pretrain.objective import Objective, target_counts
@@ -201,13 +201,14 @@ class Loop:
 
     def _log(self, lr: float) -> None:
         cursor = self.state.cursor
-        line = {"step": cursor.step, "tokens": cursor.tokens, "epoch": cursor.epoch, "lr": lr}
-        line |= {**self.state.lately.figures(), "seconds": round(cursor.seconds, 2)}
+        place = {"step": cursor.step, "tokens": cursor.tokens, "epoch": cursor.epoch, "lr": lr}
         if self.ranks.is_first:
-            self.run.record(line)
+            self.run.record({**place, **self.state.lately.figures(), "seconds": round(cursor.seconds, 2)})
         self.state.lately = Lately()
 
     def _evaluate(self) -> None:
+        if not self.trials:
+            return
         cursor = self.state.cursor
         figures = evaluate(self.model, self.trials, self.unigram, self.device)
         figures["bits_per_byte"] = bits_per_byte(figures["mlm_loss"], *self.heldout_text)
@@ -229,8 +230,15 @@ class Loop:
         self.state.best = min(self.state.best, figures["loss"])
 
     def _save_model(self, name: str) -> None:
-        masters = self.parameters.named(self.parameters.masters)
-        save_pretrained(self.model, self.run.path / name, tokenizer=self.tokenizer, masters=masters)
+        """Write `best/` or `last/`, a Hugging Face directory in float32, with what `bertworks.json` says of it."""
+        described = {"task": "pretrain", "segments": self.recipe.data.segments, "max_length": self.recipe.train.length}
+
+        def add_files(folder: Path) -> None:
+            self.tokenizer.save(folder)
+            write_json(folder / "bertworks.json", described)
+
+        model = self.parameters.exact_copy(self.model)
+        save_pretrained(model, self.run.path / name, also=add_files, overwrite=True)
 
     def _save(self) -> None:
         if self.ranks.is_first:

@@ -1,7 +1,7 @@
 """Samples as a pure function: the same (seed, epoch, index) gives the same segments, masks and order anywhere.
 
-A cursor is (epoch, batch). Batches are runs of consecutive samples of the epoch's order, cut at a token budget, so any
-batch is found by arithmetic and a resume reads nothing that came before it.
+A cursor is (epoch, batch). Batches are runs of consecutive samples of the epoch's order, each an equal share of its
+tokens, so any batch is found by arithmetic and a resume reads nothing that came before it.
 """
 
 from collections import OrderedDict
@@ -58,43 +58,58 @@ class Samples:
         self._replacements = replacement_ids(tokenizer, whole_vocabulary=segments == "nsp-bert")
         self._never_chosen = np.zeros(tokenizer.vocab_size, bool)
         self._never_chosen[list(tokenizer.special_ids)] = True
-        self._never_chosen[tokenizer.unk_token_id] = False  # [UNK] stands for a word, as in the original
+        self._never_chosen[tokenizer.unk_token_id] = segments != "nsp-bert"  # the original predicts [UNK] like any word
         self._plan: tuple[int, Plan, Ints] | None = None
         self._blocks: OrderedDict[tuple[int, int], list[Sample]] = OrderedDict()
 
     def plan(self, epoch: int) -> Plan:
         """The epoch's plan; the last one asked for is kept."""
-        if self._plan is None or self._plan[0] != epoch:
-            plan = plan_epoch(
-                self.corpus, self.documents, self.segments, seed=self.seed, epoch=epoch, length=self.length
-            )
-            self._plan = epoch, plan, np.concatenate([[0], np.cumsum(plan.lengths)])
-            self._blocks.clear()
-        return self._plan[1]
+        return self._planned(epoch)[0]
 
     def sample(self, epoch: int, index: int) -> Sample:
         """Sample `index` of the epoch's order."""
+        self._planned(epoch)
         block, within = divmod(index, BLOCK)
-        key = epoch, block
+        key = self._pass(epoch), block
         if key not in self._blocks:
-            self._blocks[key] = self._make_block(epoch, block)
+            self._blocks[key] = self._make_block(*key)
             while len(self._blocks) > 2:
                 self._blocks.popitem(last=False)
         return self._blocks[key][within]
 
     def number_of_batches(self, epoch: int, batch_tokens: int) -> int:
-        """Batches of `batch_tokens` in the epoch; the last one may be short."""
-        self.plan(epoch)
-        assert self._plan is not None
-        return max(1, -(-int(self._plan[2][-1]) // batch_tokens))
+        """Batches of about `batch_tokens` in the epoch: its tokens are divided evenly, so that no small rest is left,
+        which would weigh as much as a whole batch."""
+        total = int(self._planned(epoch)[1][-1])
+        return max(1, min(round(total / batch_tokens), total // self.length))
 
     def batch(self, epoch: int, batch: int, batch_tokens: int) -> list[Sample]:
-        """The samples whose first token falls into the batch's stretch of the epoch's token stream."""
-        self.plan(epoch)
-        assert self._plan is not None
-        starts = self._plan[2][:-1]
-        first, last = np.searchsorted(starts, [batch * batch_tokens, (batch + 1) * batch_tokens])
+        """The samples whose first token falls into the batch's equal share of the epoch's token stream."""
+        total, batches = int(self._planned(epoch)[1][-1]), self.number_of_batches(epoch, batch_tokens)
+        return self._between(epoch, total * batch // batches, total * (batch + 1) // batches)
+
+    def first(self, epoch: int, tokens: int) -> list[Sample]:
+        """The samples that begin within the epoch's first `tokens` tokens."""
+        return self._between(epoch, 0, tokens)
+
+    def _between(self, epoch: int, first_token: int, last_token: int) -> list[Sample]:
+        starts = self._planned(epoch)[1][:-1]
+        first, last = np.searchsorted(starts, [first_token, last_token])
         return [self.sample(epoch, index) for index in range(int(first), int(last))]
+
+    def _pass(self, epoch: int) -> int:
+        """The epoch that this one repeats: itself, or with k static copies one of the first k."""
+        return epoch % self.masks.copies if self.masks.copies else epoch
+
+    def _planned(self, epoch: int) -> tuple[Plan, Ints]:
+        """The plan, and (N + 1,) where each sample starts in the epoch's token stream."""
+        epoch = self._pass(epoch)
+        if self._plan is None or self._plan[0] != epoch:
+            plan = plan_epoch(
+                self.corpus, self.documents, self.segments, seed=self.seed, epoch=epoch, length=self.length
+            )
+            self._plan = epoch, plan, np.concatenate([[0], np.cumsum(plan.lengths)])
+        return self._plan[1:]
 
     def _make_block(self, epoch: int, block: int) -> list[Sample]:
         whole = self.plan(epoch)
@@ -148,14 +163,14 @@ def assemble(corpus: Corpus, tokenizer: Tokenizer, plan: Plan) -> tuple[Ids, Ids
 def spread(starts: Ints, lengths: Ints) -> Ints:
     """All indexes start … start + length - 1 of every span, one span after the other."""
     begins = np.cumsum(lengths) - lengths
-    return np.arange(int(lengths.sum())) + np.repeat(starts - begins, lengths)
+    return np.asarray(np.arange(int(lengths.sum())) + np.repeat(starts - begins, lengths))
 
 
 def replacement_ids(tokenizer: Tokenizer, *, whole_vocabulary: bool) -> Ids:
-    """Ids a random replacement is drawn from: all but specials and [unusedN]; the original draws from the whole file."""
+    """Ids a random replacement is drawn from: all but specials and [unusedN]; the original's are all of the file."""
     ids = np.arange(tokenizer.vocab_size, dtype=np.int32)
     if whole_vocabulary:
         return ids
     unused = np.array([token.startswith("[unused") for token in tokenizer.tokens])
     unused[list(tokenizer.special_ids)] = True
-    return ids[~unused]
+    return np.asarray(ids[~unused])

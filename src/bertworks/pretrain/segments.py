@@ -1,7 +1,7 @@
 """One epoch's samples, planned for all documents at once: which token spans form segment A and segment B.
 
-A plan is a function of (corpus, documents, seed, epoch, length) alone. Documents advance side by side: in each round every
-document that still has sentences gives one sample, so the work is numpy over documents, never Python over tokens.
+A plan is a function of (corpus, documents, seed, epoch, length) alone. Documents advance side by side: in each round
+every document that still has sentences gives one sample, so the work is numpy over documents, never Python over tokens.
 """
 
 from collections.abc import Callable
@@ -49,8 +49,10 @@ class Plan:
 
     def take(self, order: Ints) -> "Plan":
         """The samples at `order`, in that order."""
-        columns = (self.a_start, self.a_length, self.b_start, self.b_length, self.is_random, self.a_document, self.b_document)
-        return Plan(*(column[order] for column in columns))
+        return Plan(*(getattr(self, name)[order] for name in COLUMNS))
+
+
+COLUMNS = ("a_start", "a_length", "b_start", "b_length", "is_random", "a_document", "b_document")
 
 
 def plan_epoch(corpus: Corpus, documents: Ints, kind: str, *, seed: int, epoch: int, length: int) -> Plan:
@@ -71,7 +73,7 @@ def plan_epoch(corpus: Corpus, documents: Ints, kind: str, *, seed: int, epoch: 
         )
     plan = PLANNERS[kind](corpus, documents, generator(f"segments {kind} {length}", seed, epoch), length)
     if len(plan) == 0:
-        raise BertworksError(f"{corpus.path}: no sample of length {length} can be made", "is the text longer than a sentence?")
+        raise BertworksError(f"{corpus.path}: no sample of length {length} can be made", "is there text in it?")
     return plan.take(generator("order", seed, epoch, length).permutation(len(plan)))
 
 
@@ -87,9 +89,14 @@ class _Documents:
     @classmethod
     def of(cls, corpus: Corpus, documents: Ints) -> "_Documents":
         bounds = np.asarray(corpus.document_sentences, np.int64)
-        chosen = _Documents(documents, bounds[documents], bounds[documents + 1], np.asarray(corpus.sentence_offsets, np.int64))
-        filled = chosen.last > chosen.first
-        return _Documents(documents[filled], chosen.first[filled], chosen.last[filled], chosen.offsets)
+        offsets = np.asarray(corpus.sentence_offsets, np.int64)
+        chosen = _Documents(documents, bounds[documents], bounds[documents + 1], offsets)
+        return chosen.longer_than(0)
+
+    def longer_than(self, tokens: int) -> "_Documents":
+        """Only the documents of more than so many tokens."""
+        kept = self.offsets[self.last] - self.offsets[self.first] > tokens
+        return _Documents(self.number[kept], self.first[kept], self.last[kept], self.offsets)
 
     def target_lengths(self, draw: np.random.Generator, limit: int) -> Ints:
         """(D,) tokens that a sample of each document aims at: `limit`, or now and then a random shorter one."""
@@ -97,24 +104,28 @@ class _Documents:
         return np.where(short, draw.integers(2, limit + 1, len(self.number)), limit)
 
     def chunk_ends(self, sentence: Ints, active: Ints, target: Ints) -> Ints:
-        """First sentence border after `sentence` that leaves at least `target` tokens before it, or the document's end."""
+        """First sentence border after `sentence` with at least `target` tokens before it, or the document's end."""
         wanted = self.offsets[sentence] + target
         ends = np.searchsorted(self.offsets, wanted, side="left")
         return np.minimum(np.maximum(ends, sentence + 1), self.last[active])
 
 
 def _nsp(corpus: Corpus, documents: Ints, draw: np.random.Generator, length: int) -> Plan:
-    """Balanced pairs: half of the samples go on in the document, half jump to another one.
+    """Balanced pairs: each sample goes on in the document or jumps to another one, by a coin.
 
-    As in the original, the sentences of a chunk that a jump left unread are read again. Differences: a chunk of one
-    sentence takes the next sentence along, so that it can go on too; B of a jump never comes from A's document.
+    As in the original, the sentences of a chunk that a jump left unread are read again. Differences: no chunk is left
+    with one sentence, except in a document of one, whose sentence is cut in two where the coin says to go on; B of a
+    jump never comes from A's document.
     """
     return _pairs(corpus, documents, draw, length, balanced=True)
 
 
 def _nsp_bert(corpus: Corpus, documents: Ints, draw: np.random.Generator, length: int) -> Plan:
-    """Pairs by the rules of create_pretraining_data.py: single-sentence chunks always jump, and after ten tries that
-    hit A's own document B comes from there."""
+    """Pairs by the rules of create_pretraining_data.py, which original.py follows draw by draw.
+
+    Of one pass, equal in distribution: which spans make A and B, the label, what is cut off. Different: the draws
+    themselves (numpy's, documents side by side), so that no sample depends on those before it.
+    """
     return _pairs(corpus, documents, draw, length, balanced=False)
 
 
@@ -129,29 +140,50 @@ def _pairs(corpus: Corpus, documents: Ints, draw: np.random.Generator, length: i
         at, last = sentence[active], docs.last[active]
         end = docs.chunk_ends(at, active, target[active])
         if balanced:
-            end = np.where((end - at == 1) | (last - end == 1), np.minimum(end + 1, last), end)
+            end = _without_lone_sentence(at, end, last)
         n = end - at
-        a_sentences = np.where(n == 1, 1, 1 + (draw.random(len(active)) * np.maximum(n - 1, 1)).astype(np.int64))
-        jump = (draw.random(len(active)) < 0.5) | (n == 1)
-        if balanced:  # a jump that would leave one sentence of the document alone takes it along
-            a_sentences = np.where(jump & (last - (at + a_sentences) == 1), n, a_sentences)
-        middle = at + a_sentences
         a_start = docs.offsets[at]
-        a_length = docs.offsets[middle] - a_start
-        tries = 1 if balanced else 10
-        other = _other_documents(draw, len(docs.number), active, tries, certain=balanced)
-        b_first, b_end = _random_spans(draw, docs, other, target[active] - a_length)
-        b_start = np.where(jump, docs.offsets[b_first], docs.offsets[middle])
+        middle = at + _some_sentences(draw, n)
+        jump = (draw.random(len(active)) < 0.5) | _forced_to_jump(docs, at, n, balanced)
+        if balanced:  # a jump that would leave one sentence of the document alone takes it along
+            middle = np.where(jump & (last - middle == 1), end, middle)
+        a_stop = docs.offsets[middle]
+        if balanced:
+            a_stop = np.where(jump | (n > 1), a_stop, _inside(draw, a_start, a_stop))
+        other = _other_documents(draw, len(docs.number), active, 1 if balanced else 10, certain=balanced)
+        b_first, b_end = _random_spans(draw, docs, other, target[active] - (a_stop - a_start))
+        b_start = np.where(jump, docs.offsets[b_first], a_stop)
         b_stop = np.where(jump, docs.offsets[b_end], docs.offsets[end])
         numbers = docs.number[active], docs.number[np.where(jump, other, active)]
-        found.append(_truncated(draw, limit, a_start, a_length, b_start, b_stop - b_start, jump, *numbers))
+        found.append(_truncated(draw, limit, a_start, a_stop - a_start, b_start, b_stop - b_start, jump, *numbers))
         sentence[active] = np.where(jump, middle, end)
         active = active[sentence[active] < docs.last[active]]
     return _joined(found)
 
 
+def _without_lone_sentence(at: Ints, end: Ints, last: Ints) -> Ints:
+    """Chunk ends moved by a sentence where the chunk, or what is left of the document, would be one sentence."""
+    return np.asarray(np.where((end - at == 1) | (last - end == 1), np.minimum(end + 1, last), end))
+
+
+def _some_sentences(draw: np.random.Generator, n: Ints) -> Ints:
+    """Of n sentences the first 1 … n - 1, uniformly; 1 of 1."""
+    return np.asarray(1 + (draw.random(len(n)) * np.maximum(n - 1, 1)).astype(np.int64))
+
+
+def _forced_to_jump(docs: "_Documents", at: Ints, n: Ints, balanced: bool) -> NDArray[np.bool_]:
+    """Chunks that cannot be parted: of one sentence, and where a sentence may be cut, of one token."""
+    tokens = docs.offsets[at + n] - docs.offsets[at]
+    return np.asarray((tokens < 2) if balanced else (n == 1))
+
+
+def _inside(draw: np.random.Generator, start: Ints, stop: Ints) -> Ints:
+    """A token border inside each span start … stop, uniformly; spans of one token are not cut."""
+    return np.asarray(start + 1 + (draw.random(len(start)) * np.maximum(stop - start - 1, 1)).astype(np.int64))
+
+
 def _sop(corpus: Corpus, documents: Ints, draw: np.random.Generator, length: int) -> Plan:
-    """Sentence order prediction (ALBERT, arXiv 1909.11942): two consecutive segments, swapped in half of the samples."""
+    """Sentence order prediction (ALBERT, arXiv 1909.11942): two consecutive segments, half of the pairs swapped."""
     plan = _consecutive_pairs(corpus, documents, draw, length)
     swap = draw.random(len(plan)) < 0.5
     return Plan(
@@ -166,26 +198,24 @@ def _sop(corpus: Corpus, documents: Ints, draw: np.random.Generator, length: int
 
 
 def _consecutive_pairs(corpus: Corpus, documents: Ints, draw: np.random.Generator, length: int) -> Plan:
+    """Two segments that follow each other, document by document; a document of one sentence is cut inside it."""
     limit = length - PAIR_SPECIALS
-    docs = _Documents.of(corpus, documents)
-    docs = _Documents(*(part[docs.last - docs.first > 1] for part in (docs.number, docs.first, docs.last)), docs.offsets)
+    docs = _Documents.of(corpus, documents).longer_than(1)
     target = docs.target_lengths(draw, limit)
     sentence = docs.first.copy()
     found: list[Plan] = []
     active = np.arange(len(docs.number))
     while len(active):
         at, last = sentence[active], docs.last[active]
-        end = docs.chunk_ends(at, active, target[active])
-        end = np.where((end - at == 1) | (last - end == 1), np.minimum(end + 1, last), end)
-        middle = at + 1 + (draw.random(len(active)) * (end - at - 1)).astype(np.int64)
-        a_start, b_start = docs.offsets[at], docs.offsets[middle]
+        end = _without_lone_sentence(at, docs.chunk_ends(at, active, target[active]), last)
+        a_start, stop = docs.offsets[at], docs.offsets[end]
+        border = docs.offsets[at + _some_sentences(draw, end - at)]
+        b_start = np.where(end - at > 1, border, _inside(draw, a_start, stop))
         no = np.zeros(len(active), bool)
-        found.append(
-            _truncated(draw, limit, a_start, b_start - a_start, b_start, docs.offsets[end] - b_start, no,
-                       docs.number[active], docs.number[active])
-        )
+        number = docs.number[active]
+        found.append(_truncated(draw, limit, a_start, b_start - a_start, b_start, stop - b_start, no, number, number))
         sentence[active] = end
-        active = active[sentence[active] < docs.last[active]]
+        active = active[end < last]
     return _joined(found)
 
 
@@ -220,7 +250,7 @@ def _singles(corpus: Corpus, documents: Ints, draw: np.random.Generator, length:
 
 
 def _other_documents(draw: np.random.Generator, count: int, active: Ints, tries: int, *, certain: bool) -> Ints:
-    """For each active document another one, uniformly; where not `certain`, one that `tries` draws missed gives itself."""
+    """For each active document another one, uniformly; unless `certain`, one that `tries` draws missed gives itself."""
     if certain:
         other = draw.integers(0, count - 1, len(active))
         return other + (other >= active)
@@ -231,7 +261,7 @@ def _other_documents(draw: np.random.Generator, count: int, active: Ints, tries:
 
 
 def _random_spans(draw: np.random.Generator, docs: _Documents, chosen: Ints, wanted: Ints) -> tuple[Ints, Ints]:
-    """From a random sentence of each chosen document, sentences until `wanted` tokens are there or the document ends."""
+    """From a random sentence of each chosen document on, sentences until there are `wanted` tokens, or its end."""
     first, last = docs.first[chosen], docs.last[chosen]
     start = first + (draw.random(len(chosen)) * (last - first)).astype(np.int64)
     return start, docs.chunk_ends(start, chosen, np.maximum(wanted, 1))
@@ -265,8 +295,7 @@ def _joined(plans: list[Plan]) -> Plan:
     empty = np.empty(0, np.int64)
     if not plans:
         return Plan(empty, empty, empty, empty, empty.astype(bool), empty, empty)
-    fields = ("a_start", "a_length", "b_start", "b_length", "is_random", "a_document", "b_document")
-    return Plan(*(np.concatenate([getattr(plan, name) for plan in plans]) for name in fields))
+    return Plan(*(np.concatenate([getattr(plan, name) for plan in plans]) for name in COLUMNS))
 
 
 PLANNERS: dict[str, Callable[[Corpus, Ints, np.random.Generator, int], Plan]] = {

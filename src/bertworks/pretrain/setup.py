@@ -1,4 +1,4 @@
-"""What a run is made of, each part built from the recipe: samples, network, optimiser, dropout, and the state to go on from."""
+"""What a run is made of, each part built from the recipe: samples, network, optimiser, dropout, the state to go on from."""
 
 import dataclasses
 import logging
@@ -17,7 +17,8 @@ from bertworks.engine.parameters import FlatParameters
 from bertworks.engine.run_directory import RunDirectory
 from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig, preset
-from bertworks.model.weights import load_pretraining
+from bertworks.model.pretrained import load_pre_training
+from bertworks.pretrain.evaluate import EVALUATION_SEED
 from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.recipe import PretrainRecipe
 from bertworks.pretrain.samples import Samples
@@ -59,10 +60,15 @@ def open_samples(recipe: PretrainRecipe, corpus: Corpus, tokenizer: Tokenizer) -
     else:
         kept, tested = everything, np.arange(other.number_of_documents)
     segments = "nsp" if data.segments == "nsp-bert" else data.segments
+    if len(tested) == 0:
+        log.warning("no document is held out: nothing will be evaluated")
+    elif len(tested) == 1 and segments == "nsp":
+        log.warning("one document is held out: next sentence will not be evaluated")
+        segments = "none"
     evaluation = MaskRule()
     return (
         Samples(corpus, tokenizer, kept, segments=data.segments, length=train.length, masks=rule, seed=train.seed),
-        Samples(other, tokenizer, tested, segments=segments, length=train.length, masks=evaluation, seed=0),
+        Samples(other, tokenizer, tested, segments=segments, length=train.length, masks=evaluation, seed=EVALUATION_SEED),
         (int(other.manifest["counts"]["tokens"]), int(other.manifest["counts"]["bytes"])),
     )
 
@@ -74,7 +80,10 @@ def build_model(recipe: PretrainRecipe, tokenizer: Tokenizer, unigram: NDArray[n
     """
     settings = recipe.model
     if settings.start is not None:
-        model, found, _ = load_pretraining(settings.start)
+        model, config, report = load_pre_training(settings.start)
+        if report.heads_not_found:
+            log.warning("%s: %s start from random weights", settings.start, ", ".join(report.heads_not_found))
+        check_length(recipe, config)
         theirs = Tokenizer.load(settings.start)
         if theirs.fingerprint != tokenizer.fingerprint:
             raise BertworksError(

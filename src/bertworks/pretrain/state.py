@@ -1,4 +1,4 @@
-"""All that moves in a run beside weights and moments; saved with every checkpoint, so that a resume goes on to the bit."""
+"""All that moves in a run beside weights and moments; saved with every checkpoint, so that a resume is exact."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class Lately:
     began: float = field(default_factory=time.monotonic)
 
     def add(self, tokens: int, report: StepReport) -> None:
+        """Count one update of so many tokens."""
         self.tokens_here += tokens
         if not report.finite:
             return
