@@ -4,11 +4,33 @@ in          text, or rows with labels
 out         a model that answers, and how sure its numbers are
 read first  docs/walk.md, then api.py
 
-Importing this loads no torch; `load`, `finetune` and the others load what they need when they are first asked for.
+Importing this loads no torch: a name of the API is fetched from api.py when it is first asked for.
 """
 
 import logging
+from typing import TYPE_CHECKING, Any
+
+from bertworks.base.errors import BertworksError
+
+if TYPE_CHECKING:
+    from bertworks.api import TextClassifier as TextClassifier
+    from bertworks.api import finetune as finetune
+    from bertworks.api import load as load
 
 __version__ = "0.1.0"
+__all__ = ["load", "finetune", "TextClassifier", "BertworksError", "__version__"]
 
 logging.getLogger("bertworks").addHandler(logging.NullHandler())  # the API is silent unless the program listens
+
+
+def __getattr__(name: str) -> Any:
+    """A public name of api.py, loaded on first use."""
+    if name not in __all__:
+        raise AttributeError(f"module `bertworks` has no attribute `{name}`")
+    import importlib
+
+    return getattr(importlib.import_module("bertworks.api"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

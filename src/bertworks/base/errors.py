@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -34,6 +33,8 @@ def nearest(name: str, names: Iterable[str], n: int = 3) -> list[str]:
     >>> nearest("hiden_size", ["hidden_size", "hidden_act", "vocab_size"])
     ['hidden_size', 'hidden_act']
     """
+    import difflib  # only a mistake pays for it
+
     by_lower: dict[str, str] = {}
     for known in names:
         by_lower.setdefault(known.lower(), known)

@@ -71,6 +71,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--workers": {"metavar": "N", "type": int, "help": "worker processes; else one a core"},
 }
 
+COMMON_TITLE = "talking"
 COMMON: dict[str, dict[str, Any]] = {
     "--quiet": {"action": "store_true", "help": "no progress, warnings only"},
     "-v": {"action": "store_true", "dest": "verbose", "help": "say more"},
@@ -100,7 +101,7 @@ def add(
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """The flags of every command: --quiet, -v, --debug."""
-    group = parser.add_argument_group("talking")
+    group = parser.add_argument_group(COMMON_TITLE)
     for name, settings in COMMON.items():
         group.add_argument(name, **settings)
 

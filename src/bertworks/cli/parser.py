@@ -17,11 +17,21 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=prog, description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
         )
+        self._positionals.title, self._optionals.title = "arguments", "flags"
 
     def format_help(self) -> str:
         """The page of `--help`, with a usage line that names what must be given and leaves the flags to the list."""
         self.usage = self.prog + "".join(f" {word}" for word in map(_usage_of, self._actions) if word) + " [flags]"
         return super().format_help()
+
+    def pages(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """What `--help` lists, for documents: title of a group, then (words to type, meaning) of each entry."""
+        formatter = self._get_formatter()
+        groups = [
+            (group.title or "", [(_typed(one), formatter._expand_help(one)) for one in group._group_actions])
+            for group in self._action_groups
+        ]
+        return [(title, entries) for title, entries in groups if entries]
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:
         """The words as a namespace; raises BertworksError for what the parser does not know or cannot read."""
@@ -51,3 +61,11 @@ def _usage_of(action: argparse.Action) -> str:
         return f"{action.option_strings[0]} {action.metavar}" if action.required else ""
     name = str(action.metavar or action.dest.upper())
     return {"?": f"[{name}]", "*": f"[{name} …]", "+": f"{name} …"}.get(str(action.nargs), name)
+
+
+def _typed(action: argparse.Action) -> str:
+    """An entry of the help as it is typed: `--seed N`, `TEXT`."""
+    if not action.option_strings:
+        return str(action.metavar or action.dest)
+    value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
+    return ", ".join(action.option_strings) + ("" if action.nargs == 0 else f" {value}")

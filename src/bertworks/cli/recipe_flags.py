@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -23,12 +24,12 @@ def add_recipe(parser: argparse.ArgumentParser, kind: type[Any], short: Mapping[
     comments = functools.cache(lambda: _comments(kind))
     for flag, name in short.items():
         shared = FLAGS.get(flag, {})
-        metavar = "|".join(shared["choices"]) if "choices" in shared else shared.get("metavar", "VALUE")
+        metavar = shared.get("metavar") or _metavar(known[name].annotation)
         help = shared.get("help") or f"--{name}"
         parser.add_argument(flag, action=_Set, comments=comments, key=known[name], metavar=metavar, help=help)
     group = parser.add_argument_group("recipe", "every key of a recipe, over what its file says")
     for name, key in known.items():
-        group.add_argument(f"--{name}", action=_Set, comments=comments, key=key, metavar="VALUE")
+        group.add_argument(f"--{name}", action=_Set, comments=comments, key=key, metavar=_metavar(key.annotation))
 
 
 def overrides(args: argparse.Namespace, kind: type[Any]) -> dict[str, object]:
@@ -77,3 +78,17 @@ def _shown(default: object) -> str:
     if default is None or default in ({}, (), [], ""):
         return "none"
     return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _metavar(annotation: Any) -> str:
+    """What to type for a value of this type: `N`, `X`, `true|false`, the options, or `N|none`."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return "|".join(dict.fromkeys(map(_metavar, typing.get_args(annotation))))
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal:
+        return "|".join(map(str, typing.get_args(annotation)))
+    if origin in (tuple, list):
+        return f"{_metavar(typing.get_args(annotation)[0])},…"
+    return {int: "N", float: "X", bool: "true|false", types.NoneType: "none", dict: "NAME=VALUE,…"}.get(
+        origin or annotation, "TEXT"
+    )
