@@ -158,7 +158,9 @@ def _parse(path: str, text: str, delimiter: str) -> tuple[Parsed, str]:
     if backslash.is_table():
         return backslash, "with backslashes"
     plain = parse_plain(text, delimiter)
-    if plain.is_table():
+    if plain.is_table() and not any(
+        len(cell) > 1 and cell[0] == cell[-1] == '"' for row in plain.records for cell in row
+    ):
         return plain, "as plain characters"
     likely = quoted if delimiter != "\t" or quoted.fault is None else plain
     raise fault(path, likely, delimiter)
@@ -220,7 +222,8 @@ def _head(text: str) -> str:
     """The first whole lines, enough to judge by."""
     if len(text) <= SAMPLE_CHARS:
         return text
-    end = text.find("\n", SAMPLE_CHARS)
+    end = text.rfind("\n", 0, SAMPLE_CHARS)
+    end = end if end >= 0 else text.find("\n")
     return text if end < 0 else text[: end + 1]
 
 

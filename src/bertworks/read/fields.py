@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 
 from bertworks.base.errors import BertworksError
 
+LONE_RETURN = re.compile(r"\r(?!\n)")
 DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 
 
@@ -46,6 +48,10 @@ def parse_quoted(text: str, delimiter: str, *, backslash: bool = False, cut: boo
 
     cut  the text is the beginning of a longer one: a quote still open at its end is no fault
     """
+    lone = LONE_RETURN.search(text) is not None
+    stand_in = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in text) if lone else ""
+    if lone:  # pandas writes it without quotes, the library would end the line there
+        text = LONE_RETURN.sub(stand_in, text)
     records: list[list[str]] = []
     numbers: list[int] = []
     limit = csv.field_size_limit(2**31 - 1)  # the library's own limit is 128 KiB a field
@@ -60,7 +66,7 @@ def parse_quoted(text: str, delimiter: str, *, backslash: bool = False, cut: boo
     try:
         for record in reader:
             if record:
-                records.append(record)
+                records.append([cell.replace(stand_in, "\r") for cell in record] if lone else record)
                 numbers.append(line)
             line = reader.line_num + 1
     except csv.Error as error:

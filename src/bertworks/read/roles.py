@@ -255,7 +255,7 @@ def _suggestion(
     if no_gold:
         labels = [index for index in free if holds_classes(cells[index])]
         if labels:
-            label = min(labels, key=lambda index: (len(set(cells[index])) < 2, len(set(cells[index]))))
+            label = min(labels, key=lambda index: (len(set(cells[index])) < 2, sum(map(len, cells[index]))))
             wanted["label"] = header[label]
             free.remove(label)
     if no_input and free:

@@ -259,5 +259,6 @@ def _is_nan(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
+    value = value[: SHOWN_CHARS + 1] if isinstance(value, str) else value
     written = json.dumps(value, ensure_ascii=False, default=str)
     return written if len(written) <= SHOWN_CHARS else written[: SHOWN_CHARS - 1] + "…"
