@@ -108,5 +108,4 @@ class BertEncoder(nn.Module):
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
     """A linear map whose weights are still to be filled: nothing is drawn from torch's global generator."""
-    module: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)  # type: ignore[no-untyped-call]
-    return module
+    return nn.Linear(inputs, outputs, device="meta").to_empty(device=torch.get_default_device())

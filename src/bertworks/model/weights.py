@@ -30,7 +30,7 @@ class LoadReport:
     missing          tensors the file does not have
     made_up          our parameters left at their random values because of that
     unexpected       tensors of the file that no BERT has
-    not_used         tensors of heads that the module does not have
+    not_used         tensors of BERT that the module does not have, or not without one that is missing
     heads_not_found  attributes of the module's heads with no tensor in the file
     """
 
@@ -46,9 +46,9 @@ class LoadReport:
         told = [f"the {HEAD_NAMES[head]} is not in the file, its weights are random" for head in self.heads_not_found]
         others = [name for name in self.missing if head_of(name) not in self.heads_not_found]
         if others:
-            told.append(f"{len(others)} tensors are not in the file, their weights are random: {shortened(others)}")
+            told.append(f"not in the file, their weights are random: {shortened(others)}")
         if self.unexpected:
-            told.append(f"{len(self.unexpected)} tensors of the file are not known: {shortened(self.unexpected)}")
+            told.append(f"in the file and not known: {shortened(self.unexpected)}")
         return told
 
 
@@ -148,16 +148,17 @@ def check_shapes(
 
 def report(wanted: Mapping[str, tuple[str, ...]], tensors: Mapping[str, Tensor], made_up: list[str]) -> LoadReport:
     """The account of a load; `wanted` holds the parameters that were looked for."""
-    missing = [one for name, theirs in wanted.items() if name in made_up for one in theirs]
+    missing = [one for name, theirs in wanted.items() if name in made_up for one in theirs if one not in tensors]
     used = {one for name, theirs in wanted.items() if name not in made_up for one in theirs}
-    left = sorted(name for name in tensors if name not in used and name not in missing)
+    left = sorted(set(tensors) - used)
+    known = {one for theirs in wanted.values() for one in theirs}
     heads = {head for theirs in wanted.values() for one in theirs if (head := head_of(one))}
     found = {head for one in used if (head := head_of(one))}
     return LoadReport(
         loaded=len(used),
         missing=missing,
         made_up=made_up,
-        unexpected=[name for name in left if head_of(name) is None],
-        not_used=[name for name in left if head_of(name) is not None],
+        unexpected=[name for name in left if head_of(name) is None and name not in known],
+        not_used=[name for name in left if head_of(name) is not None or name in known],
         heads_not_found=sorted(heads - found),
     )
