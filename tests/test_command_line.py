@@ -57,6 +57,8 @@ def failing(error: BaseException) -> Body:
         (NotADirectoryError(errno.ENOTDIR, "x", "a"), 2, "error: a: is a file where a folder was wanted\n"),
         (OSError(errno.EXDEV, "Invalid cross-device link", "a"), 1, "error: a: Invalid cross-device link\n"),
         (MemoryError(), 1, "error: out of memory\nhint: smaller batches"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), 1, "error: out of memory\n"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), 1, "error: the disk is full\n"),
     ],
 )
 def test_a_failure_is_a_sentence(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -26,6 +25,7 @@ from bertworks.base.files import (
     whole_file,
     write_json,
 )
+from faults import Fault
 
 BIG = files.BUFFER_BYTES * 2 + 7  # three writes of the buffer
 
@@ -54,24 +54,6 @@ def snapshot(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): sha256_file(path) if path.is_file() else "folder" for path in folder.rglob("*")
     }
-
-
-class Fault:
-    """Fails the n-th call of `_write`, `_fsync` or `_rename`, as a full or broken disk does, and counts them all."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int | None) -> None:
-        self.calls: list[str] = []
-        for name in ("_write", "_fsync", "_rename"):
-            monkeypatch.setattr(files, name, self._wrap(name, getattr(files, name), at))
-
-    def _wrap(self, name: str, real: Callable[..., object], at: int | None) -> Callable[..., object]:
-        def call(*words: object) -> object:
-            self.calls.append(name)
-            if at is not None and len(self.calls) == at + 1:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return real(*words)
-
-        return call
 
 
 @pytest.mark.parametrize("write", [write_text, write_bytes, write_folder])
@@ -151,6 +133,17 @@ def test_a_kill_leaves_whole_files_and_the_next_writer_clears_up(at: int, tmp_pa
     assert done.returncode == 0
     assert sorted(snapshot(tmp_path)) == ["b", "out", "out/a"]
     assert (tmp_path / "out" / "a").read_text() == (tmp_path / "b").read_text() == "new"
+
+
+def test_an_error_names_what_the_user_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for write, named in ((write_text, tmp_path / "out"), (write_folder, tmp_path / "out" / "b")):
+        with monkeypatch.context() as patch, pytest.raises(OSError, match="No space") as full:
+            Fault(patch, 0)
+            write(tmp_path, "x")
+        assert full.value.filename == str(named)
+    with pytest.raises(FileNotFoundError) as missing, whole_directory(tmp_path / "new") as inside:
+        (inside / "a").read_text()
+    assert missing.value.filename == str(tmp_path / "new" / "a")
 
 
 def test_only_what_the_dead_left_is_cleared(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def whole_file(path: AnyPath, *, text: bool = False) -> Iterator[IO[Any]]:
     target.parent.mkdir(parents=True, exist_ok=True)
     clear_stale(target.parent, target.name)
     temporary = path_beside(target)
-    raw = _Hooked(temporary, "xb")
     try:
+        raw = _Hooked(temporary, "xb")
         buffered = io.BufferedWriter(raw, BUFFER_BYTES)
         with io.TextIOWrapper(buffered, encoding="utf-8", newline="") if text else buffered as handle:
             try:
@@ -70,6 +70,9 @@ def whole_file(path: AnyPath, *, text: bool = False) -> Iterator[IO[Any]]:
                 raise
         _rename(temporary, target)
         _sync_folder(target.parent)
+    except OSError as error:
+        _name_target(error, temporary, path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
         in_use.discard(temporary)
@@ -87,8 +90,8 @@ def whole_directory(path: AnyPath, *, overwrite: bool = False) -> Iterator[Path]
     target.parent.mkdir(parents=True, exist_ok=True)
     clear_stale(target.parent, target.name)
     temporary = path_beside(target)
-    temporary.mkdir()
     try:
+        temporary.mkdir()
         yield temporary
         for folder, _, names in os.walk(temporary, topdown=False):
             for name in names:
@@ -96,6 +99,9 @@ def whole_directory(path: AnyPath, *, overwrite: bool = False) -> Iterator[Path]
             _sync_folder(Path(folder))
         _rename(temporary, target)
         _sync_folder(target.parent)
+    except OSError as error:
+        _name_target(error, temporary, path)
+        raise
     finally:
         delete(temporary)
         in_use.discard(temporary)
@@ -227,6 +233,14 @@ def _exchange(source: Path, target: Path) -> None:
         os.replace(aside, target)
         raise
     os.replace(aside, source)
+
+
+def _name_target(error: OSError, temporary: Path, path: AnyPath) -> None:
+    """Let an error speak of the path the user named, not of the one beside it."""
+    if error.filename is None and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        error.filename = os.fspath(path)
+    elif isinstance(error.filename, str) and error.filename.startswith(os.fspath(temporary)):
+        error.filename = os.fspath(path) + error.filename[len(os.fspath(temporary)) :]
 
 
 def _sync_path(path: Path) -> None:

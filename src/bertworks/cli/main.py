@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -55,10 +56,10 @@ def main(words: Sequence[str]) -> int:
     except OSError as error:
         _drop_output()
         return _tell(*_told_by_system(error), is_debug)
-    except MemoryError:
-        hint = "hint: smaller batches, a smaller model, or fewer workers need less"
-        return _tell(["error: out of memory", hint], FAILED, is_debug)
     except Exception as error:
+        lines = _told_by_library(error)
+        if lines:
+            return _tell(lines, FAILED, is_debug)
         traceback.print_exc()
         return _tell(
             [f"error: {type(error).__name__} inside bertworks: {error}", "hint: please report this"], FAILED, False
@@ -103,6 +104,16 @@ def _told_by_system(error: OSError) -> tuple[list[str], int]:
     where = f"{error.filename}: " if error.filename else ""
     code = BAD_INPUT if error.errno in BAD_PATH else FAILED
     return BertworksError(f"{where}{what}", hint).lines(), code
+
+
+def _told_by_library(error: Exception) -> list[str]:
+    """Lack of memory or disk, as torch and the libraries written in Rust report it; [] for any other error."""
+    told = str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in told:
+        hint = "smaller batches, a smaller model, or fewer workers need less"
+        return BertworksError("out of memory", hint).lines()
+    system = re.search(r"\(os error (\d+)\)", told)
+    return _told_by_system(OSError(int(system[1]), told))[0] if system else []
 
 
 def _drop_output() -> None:
