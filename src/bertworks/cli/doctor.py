@@ -112,8 +112,7 @@ def measure() -> Machine:
         bf16=cpu_has_bf16(),
         dtype=choose_dtype("auto", device)[1],
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        torch_build=f"{torch.__version__}, {torch.get_num_threads()} threads, "
-        + ("MKL" if has_mkl else "no MKL"),
+        torch_build=f"{torch.__version__}, {torch.get_num_threads()} threads, " + ("MKL" if has_mkl else "no MKL"),
         allocator="glibc, kept memory (set by commands, never on import)" if keeps else "not glibc, left as it is",
         free_gigabytes=round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
         matmul_gflops=round(_matmul_gflops(), 1),
