@@ -88,5 +88,3 @@ def copy_tensors(target: Mapping[str, Tensor], source: Mapping[str, Tensor], wha
             told = f"{what}: `{name}` is {found}, the model wants {wanted}"
             raise BertworksError(told, "the checkpoint is of another model")
         value.copy_(source[name])
-
-

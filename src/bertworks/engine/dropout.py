@@ -60,9 +60,7 @@ class MaskPool:
 class PooledDropout:
     """The dropout source of a training run: hidden states and attention probabilities from a pool of their rate."""
 
-    def __init__(
-        self, hidden: float, attention: float, *, seed: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def __init__(self, hidden: float, attention: float, *, seed: int, dtype: torch.dtype, device: torch.device) -> None:
         self._pools = {rate: MaskPool(rate, seed, dtype, device) for rate in {hidden, attention} if rate > 0}
         self._hidden, self._attention = hidden, attention
         self._step = self._first_row = 0

@@ -53,9 +53,7 @@ class FlatParameters:
         self.gradients = torch.zeros(total, dtype=dtype, device=device)
         self.sums = self.gradients if dtype == master_dtype else torch.zeros_like(self.masters)
         parameters = dict(module.named_parameters())
-        for (name, weight), (_, gradient) in zip(
-            self._views(self.weights), self._views(self.gradients), strict=True
-        ):
+        for (name, weight), (_, gradient) in zip(self._views(self.weights), self._views(self.gradients), strict=True):
             parameters[name].data = weight
             parameters[name].grad = gradient
 

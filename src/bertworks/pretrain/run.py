@@ -97,7 +97,19 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
     )
     trials = evaluation_batches(heldout, recipe.train.evaluation_tokens, recipe.machine.micro_tokens)
     loop = Loop(
-        recipe, run, ranks, device, corpus, tokenizer, model, parameters, optimiser, unigram, trials, heldout_text, state
+        recipe,
+        run,
+        ranks,
+        device,
+        corpus,
+        tokenizer,
+        model,
+        parameters,
+        optimiser,
+        unigram,
+        trials,
+        heldout_text,
+        state,
     )
     handler = run.log_file()
     logging.getLogger("bertworks").addHandler(handler)

@@ -1,4 +1,4 @@
-"""What a run is made of, each part built from the recipe: samples, network, optimiser, dropout, the state to go on from."""
+"""What a run is made of, each part built from the recipe: samples, network, optimiser, dropout, state to go on from."""
 
 import dataclasses
 import logging
@@ -42,7 +42,9 @@ def run_length(recipe: PretrainRecipe, samples: Samples) -> tuple[float, str]:
     return float(DEFAULT_EPOCHS * samples.number_of_batches(0, settings.batch_tokens)), "steps"
 
 
-def open_samples(recipe: PretrainRecipe, corpus: Corpus, tokenizer: Tokenizer) -> tuple[Samples, Samples, tuple[int, int]]:
+def open_samples(
+    recipe: PretrainRecipe, corpus: Corpus, tokenizer: Tokenizer
+) -> tuple[Samples, Samples, tuple[int, int]]:
     """Training samples, held-out samples, and the held-out text's (tokens, bytes).
 
     Raises BertworksError where the held-out corpus was built with another vocabulary.
@@ -68,7 +70,9 @@ def open_samples(recipe: PretrainRecipe, corpus: Corpus, tokenizer: Tokenizer) -
     evaluation = MaskRule()
     return (
         Samples(corpus, tokenizer, kept, segments=data.segments, length=train.length, masks=rule, seed=train.seed),
-        Samples(other, tokenizer, tested, segments=segments, length=train.length, masks=evaluation, seed=EVALUATION_SEED),
+        Samples(
+            other, tokenizer, tested, segments=segments, length=train.length, masks=evaluation, seed=EVALUATION_SEED
+        ),
         (int(other.manifest["counts"]["tokens"]), int(other.manifest["counts"]["bytes"])),
     )
 
@@ -87,7 +91,8 @@ def build_model(recipe: PretrainRecipe, tokenizer: Tokenizer, unigram: NDArray[n
         theirs = Tokenizer.load(settings.start)
         if theirs.fingerprint != tokenizer.fingerprint:
             raise BertworksError(
-                f"{settings.start}: its vocabulary ({theirs.vocab_size:,} tokens) is not the corpus's ({tokenizer.vocab_size:,})",
+                f"{settings.start}: its vocabulary ({theirs.vocab_size:,} tokens) is not the corpus's "
+                f"({tokenizer.vocab_size:,})",
                 f"build the corpus with `--vocab {settings.start}`",
             )
         return model
@@ -110,6 +115,7 @@ def build_model(recipe: PretrainRecipe, tokenizer: Tokenizer, unigram: NDArray[n
 
 
 def check_length(recipe: PretrainRecipe, config: BertConfig) -> None:
+    """Raise BertworksError when samples would be longer than the position table."""
     if recipe.train.length > config.max_position_embeddings:
         raise BertworksError(
             f"length {recipe.train.length} is more than the model's {config.max_position_embeddings} positions",
@@ -134,6 +140,7 @@ def build_optimiser(recipe: PretrainRecipe, parameters: FlatParameters) -> Optim
 
 
 def build_dropout(recipe: PretrainRecipe, dtype: torch.dtype, device: torch.device) -> PooledDropout | None:
+    """The source of dropout masks, None where both rates are 0."""
     hidden, attention = recipe.model.dropout, recipe.model.attention_dropout
     if not hidden and not attention:
         return None
@@ -156,7 +163,8 @@ def restore(
         before = checkpoint.state[name]
         if before != now:
             raise BertworksError(
-                f"{checkpoint.path}: the {name} changed since this run began (fingerprint {before[:4]}…, now {now[:4]}…)",
+                f"{checkpoint.path}: the {name} changed since this run began "
+                f"(fingerprint {before[:4]}…, now {now[:4]}…)",
                 f"restore the {name}, or begin a new run with another `--out`",
             )
     copy_tensors(parameters.named(parameters.masters), checkpoint.model, str(checkpoint.path))

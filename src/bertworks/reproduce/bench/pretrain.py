@@ -1,16 +1,23 @@
 """Pre-training: ours against transformers' BertForPreTraining with AdamW in a plain loop, same samples, same losses.
 
-Both read the same samples of the same corpus (pairs, masks of 15 %). The rival pads each batch to its longest sample and
-divides Σ loss by Σ count; only real tokens are counted for both. `strongest` gives the rival our allocator setting,
+Both read the same samples of the same corpus (pairs, masks of 15 %). The rival pads each batch to its longest sample
+and divides Σ loss by Σ count; only real tokens are counted for both. `strongest` gives the rival our allocator setting,
 fused AdamW, the largest batch that helps it, and torch.compile.
 """
 
-from pathlib import Path
+import argparse
 from typing import Any
 
 import numpy as np
 
-from bertworks.reproduce.bench.rounds import Contender, Work
+from bertworks.base.errors import BertworksError
+from bertworks.corpus.open import open_corpus
+from bertworks.model.config import BertConfig
+from bertworks.pretrain.masking import MaskRule
+from bertworks.pretrain.plan import flops_per_token
+from bertworks.pretrain.recipe import MachineRecipe, ModelRecipe, PretrainRecipe, TrainRecipe
+from bertworks.pretrain.samples import Samples
+from bertworks.reproduce.bench.rounds import Contender, Work, race
 
 LENGTH = 128
 BATCH_TOKENS = 8192
@@ -42,7 +49,6 @@ def ours(settings: dict[str, Any]) -> Work:
     from bertworks.engine.step import train_step
     from bertworks.pretrain.batches import micro_batches
     from bertworks.pretrain.objective import Objective, target_counts
-    from bertworks.pretrain.recipe import MachineRecipe, ModelRecipe, PretrainRecipe, TrainRecipe
     from bertworks.pretrain.setup import build_dropout, build_model, build_optimiser
 
     keep_memory()
@@ -155,16 +161,10 @@ def matmul(settings: dict[str, Any]) -> Work:
     return work
 
 
-def _samples(corpus: str) -> Any:
-    from bertworks.corpus.open import open_corpus
-    from bertworks.pretrain.masking import MaskRule
-    from bertworks.pretrain.samples import Samples
-    from bertworks.text.tokenizer import Tokenizer
-
+def _samples(corpus: str) -> Samples:
     opened = open_corpus(corpus)
-    tokenizer = Tokenizer.load(Path(corpus) / "tokenizer")
     everything = np.arange(opened.number_of_documents)
-    return Samples(opened, tokenizer, everything, segments="nsp", length=LENGTH, masks=MaskRule(), seed=0)
+    return Samples(opened, opened.tokenizer(), everything, segments="nsp", length=LENGTH, masks=MaskRule(), seed=0)
 
 
 def _heads(settings: dict[str, Any]) -> int:
@@ -179,3 +179,32 @@ def _use_threads(settings: dict[str, Any]) -> None:
     if settings["threads"]:
         torch.set_num_threads(settings["threads"])
 
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """`bench pretrain`: the race, and beside it the share of the machine's matmul rate that ours reached.
+
+    Raises BertworksError without `--corpus`, or for a `--shape` that is not LAYERSxWIDTH.
+    """
+    if not options.corpus:
+        raise BertworksError("`bench pretrain` reads a corpus", "name one with `--corpus DIR`, from `bertworks corpus`")
+    layers, _, width = options.shape.partition("x")
+    if not (layers.isdigit() and width.isdigit()):
+        raise BertworksError(f"shape `{options.shape}` is not LAYERSxWIDTH", "such as 4x256 or 6x384")
+    chosen = contenders(
+        options.corpus,
+        layers=int(layers),
+        hidden=int(width),
+        dropout=options.dropout,
+        threads=options.threads,
+        compiled=options.compiled,
+    )
+    chosen.append(Contender("4096³ float32 product", matmul, {"threads": options.threads}))
+    result = race(chosen, unit="tokens", rounds=options.rounds, seconds=options.seconds).result(chosen[0].name)
+    yardstick = result["contenders"].pop()
+    result["ratios"].pop()
+    recipe = PretrainRecipe(train=TrainRecipe(length=LENGTH))
+    vocab_size = open_corpus(options.corpus).vocab_size
+    config = BertConfig(vocab_size, int(width), int(layers), _heads({"hidden": width}), 4 * int(width))
+    operations = flops_per_token(recipe, config) * result["contenders"][0]["max"]
+    result["matmul"] = {"flops_per_second": yardstick["max"], "share_of_best_round": operations / yardstick["max"]}
+    return result

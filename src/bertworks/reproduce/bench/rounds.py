@@ -34,7 +34,7 @@ class Contender:
 
 @dataclass
 class Race:
-    """What was measured: units a second of each contender in each round, and others' share of the processors meanwhile."""
+    """What was measured: units a second of each contender in each round, and others' share of the processors."""
 
     unit: str
     rates: dict[str, list[float]]
@@ -70,7 +70,7 @@ class Race:
 
 
 def race(contenders: Sequence[Contender], *, unit: str, rounds: int, seconds: float, warm_up: int = 1) -> Race:
-    """Run the contenders in turns for `rounds` rounds of about `seconds` each; the first `warm_up` rounds are not counted.
+    """Run the contenders in turns, `rounds` rounds of about `seconds` each; the first `warm_up` are not counted.
 
     Raises BertworksError when a contender fails, with what it said.
     """
