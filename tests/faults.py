@@ -1,28 +1,31 @@
-"""A disk that fails at a chosen call: every write, fsync and rename of the package passes here."""
+"""Let the n-th write, fsync or rename of the project fail, or kill the process there."""
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 
 import pytest
 
 from bertworks.base import files
 
+HOOKS = ("_write", "_fsync", "_rename")  # the only three ways to the disk
 
-class Fault:
-    """Fails the n-th call of `_write`, `_fsync` or `_rename`, as a full or broken disk does, and counts them all."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int | None) -> None:
-        self.calls: list[str] = []
-        for name in ("_write", "_fsync", "_rename"):
-            monkeypatch.setattr(files, name, self._wrap(name, getattr(files, name), at))
+class CountedFault:
+    """Lets `_write`, `_fsync` and `_rename` through until the n-th call of all, which does `fail`."""
 
-    def _wrap(self, name: str, real: Callable[..., object], at: int | None) -> Callable[..., object]:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, fail: Callable[[], None]) -> None:
+        self.calls, self.at, self.fail = 0, at, fail
+        for name in HOOKS:
+            monkeypatch.setattr(files, name, self.hooked(getattr(files, name)))
+
+    def hooked(self, real: Callable[..., object]) -> Callable[..., object]:
+        """The real function with a count before it."""
+
         def call(*words: object) -> object:
-            self.calls.append(name)
-            if at is not None and len(self.calls) == at + 1:
-                raise OSError(errno.ENOSPC, "No space left on device")
+            self.calls += 1
+            if self.calls == self.at:
+                self.fail()
             return real(*words)
 
         return call
