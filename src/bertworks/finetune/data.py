@@ -1,0 +1,94 @@
+"""Files → rows of train, dev and test, and the task they are for; what was done is kept to be told."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bertworks.base.errors import BertworksError
+from bertworks.finetune.recipe import DataRecipe
+from bertworks.read.tables import Table, read_table
+from bertworks.tasks.infer import infer_task
+from bertworks.tasks.sentence import SentenceTask
+from bertworks.tasks.split import split_rows
+from bertworks.tasks.task import Row
+
+
+@dataclass(frozen=True)
+class Data:
+    """Everything a run learns from and is judged by.
+
+    task, because  what the rows are for, and why this was understood
+    tables         split name -> table as read (train, dev, test)
+    train          rows to learn from
+    dev            rows to choose by; none where the recipe wants none
+    cut            how dev came to be, in a sentence
+    lines          split name -> where each of its rows stands in its file
+    """
+
+    task: SentenceTask
+    because: str
+    tables: dict[str, Table]
+    train: Sequence[Row]
+    dev: Sequence[Row]
+    cut: str
+    lines: dict[str, list[int]]
+
+    @property
+    def test(self) -> Sequence[Row]:
+        """Rows that are scored once, after training."""
+        return self.tables["test"].rows if "test" in self.tables else []
+
+
+def read_data(recipe: DataRecipe) -> Data:
+    """Read the files, infer the task, hold out a dev set where none is given.
+
+    Raises BertworksError for rows that cannot be learnt from, or a label that only dev or test has.
+    """
+    if not recipe.train:
+        raise BertworksError("no rows to train on", "name a file: `--train F`")
+    columns = recipe.columns
+    train = read_table(recipe.train, columns=columns)
+    others = {
+        name: read_table(path, columns=columns)
+        for name, path in (("dev", recipe.dev), ("test", recipe.test))
+        if path is not None
+    }
+    return prepare(recipe, train, others)
+
+
+def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
+    """As `read_data`, from tables already in memory; `others` may hold "dev" and "test"."""
+    inferred = infer_task(train, recipe.task, truncation=recipe.truncation)
+    task = inferred.task
+    for table in others.values():
+        task.check(table)
+    tables = {"train": train, **others}
+    lines = {name: list(table.line_numbers) for name, table in tables.items()}
+    rows, dev = list(train.rows), list(others["dev"].rows) if "dev" in others else []
+    if "dev" in others:
+        cut = f"dev is {others['dev'].path}"
+    elif recipe.dev_share == 0:
+        cut = "no dev, as asked: the last model counts"
+    else:
+        kept, held_out = split_rows(rows, kind=task.kind, share=recipe.dev_share, seed=recipe.split_seed)
+        lines |= {"train": [lines["train"][i] for i in kept], "dev": [lines["train"][i] for i in held_out]}
+        rows, dev = [train.rows[i] for i in kept], [train.rows[i] for i in held_out]
+        task = recounted(task, rows)
+        by = "class by class" if task.kind == "classify" else "tenth by tenth of the scores"
+        cut = (
+            f"no dev file: {len(dev):,} of {len(train.rows):,} rows of train are held out, {by}, equal texts on one "
+            f"side, seed {recipe.split_seed}"
+        )
+    return Data(task, inferred.because, tables, rows, dev, cut, lines)
+
+
+def recounted(task: SentenceTask, rows: Sequence[Row]) -> SentenceTask:
+    """The task with label counts of the rows that are left to learn from."""
+    if task.kind != "classify":
+        return task
+    counts = [0] * task.num_outputs
+    for row in rows:
+        counts[int(task.gold(row, "train"))] += 1
+    return dataclasses.replace(task, labels=dataclasses.replace(task.labels, counts=tuple(counts)))

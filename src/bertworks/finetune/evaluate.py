@@ -1,0 +1,40 @@
+"""The model in training on dev: metrics, and the loss beside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from bertworks.predict.run import window_logits
+from bertworks.tasks.task import Task, Window
+
+if TYPE_CHECKING:
+    from bertworks.finetune.network import Network
+    from bertworks.finetune.setup import Prepared
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics by name, and the mean loss in the units of training."""
+
+    metrics: dict[str, float]
+    loss: float
+
+
+def evaluate(network: Network, prepared: Prepared) -> Evaluation:
+    """Score the model as it stands, on dev, with the decoder that prediction uses."""
+    task, rows = prepared.data.task, prepared.data.dev
+    windows = prepared.dev_windows
+    with network.whole() as model:
+        logits = window_logits(model, windows)
+    return Evaluation(task.score(task.decode(rows, windows, logits), rows), mean_loss(task, windows, logits))
+
+
+def mean_loss(task: Task, windows: Sequence[Window], logits: Sequence[np.ndarray]) -> float:
+    """Loss over rows, as training computes it without dropout."""
+    total = task.loss_sum(torch.from_numpy(np.stack(logits)), task.targets(windows), task.weights(windows))
+    return float(total) / task.loss_count(windows)

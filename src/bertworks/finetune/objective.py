@@ -1,0 +1,60 @@
+"""From a micro-batch to its scaled loss, with dropout that is a function of seed, step and place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bertworks.engine.dropout import PooledDropout
+from bertworks.finetune.batches import MicroBatch
+from bertworks.model.config import BertConfig
+from bertworks.tasks.task import Task
+
+_GROUPS = 16  # length groups of one update: rows double in length from 64 to at most 64 * 2^15
+
+
+class BatchDropout:
+    """Points the pooled masks at a micro-batch: by rows inside the encoder, by sequences after the pooler."""
+
+    def __init__(self, config: BertConfig, *, seed: int, dtype: torch.dtype, device: torch.device) -> None:
+        hidden, attention = config.hidden_dropout_prob, config.attention_probs_dropout_prob
+        self._pool = PooledDropout(hidden, attention, seed=seed, dtype=dtype, device=device)
+        self._step = 0
+        self._first_row = self._first_sequence = 0
+
+    def at(self, step: int, batch: MicroBatch) -> BatchDropout:
+        """Point at a micro-batch of update `step`."""
+        self._step = step * _GROUPS + batch.group
+        self._first_row, self._first_sequence = batch.first_row, batch.first_sequence
+        return self
+
+    def __call__(
+        self, place: str, layer: int, shape: Sequence[int], dtype: torch.dtype, device: torch.device
+    ) -> Tensor | None:
+        """Multipliers of one place; see model/dropout.py."""
+        first = self._first_sequence if place == "classifier" else self._first_row
+        return self._pool.at(self._step, first)(place, layer, tuple(shape), dtype, device)
+
+
+class Objective:
+    """The task's loss of a micro-batch, called by the engine's `train_step`.
+
+    dropout  None switches it off
+    """
+
+    def __init__(self, model: nn.Module, task: Task, dropout: BatchDropout | None) -> None:
+        self.model, self.task, self.dropout = model, task, dropout
+        self.step = 0
+
+    def __call__(self, batch: MicroBatch, scales: Mapping[str, float]) -> dict[str, Tensor]:
+        """The loss sum times its scale."""
+        dropout = None if self.dropout is None else self.dropout.at(self.step, batch)
+        logits = self.model(batch.rows, dropout, direct=True)
+        return {"loss": self.task.loss_sum(logits, batch.targets, batch.weights) * scales["loss"]}
+
+
+def loss_count(batches: Sequence[MicroBatch]) -> dict[str, float]:
+    """What the update's loss is divided by: its rows."""
+    return {"loss": sum(batch.count for batch in batches)}

@@ -1,0 +1,130 @@
+"""After training: the best model judged as it was saved, and everything a run leaves to look at."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bertworks.base.files import plain, remove, whole_file
+from bertworks.engine.run_directory import RunDirectory
+from bertworks.finetune.card import write_card
+from bertworks.finetune.floors import floors
+from bertworks.finetune.pictures import draw_confusion, draw_curves
+from bertworks.finetune.setup import Prepared
+from bertworks.finetune.state import State
+from bertworks.predict.directory import load_model
+from bertworks.predict.run import Predictions, added, predict_rows
+from bertworks.tasks.task import Answer, Row
+
+log = logging.getLogger(__name__)
+
+_SCORES = 5  # classes named for each row of a predictions file, the likeliest ones
+
+
+@dataclass(frozen=True)
+class FinetuneResult:
+    """How a call of `finetune` ended.
+
+    content  of result.json; empty where `stopped` names the signal that cut the run short
+    """
+
+    run: Path
+    content: dict[str, Any]
+    stopped: str | None = None
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """split -> metric -> value, of the best model; the mean over seeds in a study."""
+        found: dict[str, dict[str, float]] = self.content.get("metrics", {})
+        return found
+
+
+def finish(run: RunDirectory, prepared: Prepared, state: State) -> dict[str, Any]:
+    """Judge the best model (the last one without dev), write files and pictures, then result.json: the run is over."""
+    data = prepared.data
+    directory = run.path / ("best" if state.best_step else "last")
+    judged = {name: judge(directory, prepared, rows) for name, rows in (("dev", data.dev), ("test", data.test)) if rows}
+    metrics = {name: data.task.score(found.answers, rows_of(prepared, name)) for name, found in judged.items()}
+    for name, found in judged.items():
+        rows, path = rows_of(prepared, name), run.path / f"predictions-{name}.jsonl"
+        write_predictions(path, rows, data.lines[name], found.answers)
+        log.info("%s: %s", name, ", ".join(f"{metric} {value:.4f}" for metric, value in metrics[name].items()))
+    result = content(prepared, state, metrics, judged)
+    draw(run, prepared, state, judged)
+    write_card(directory, prepared, result)
+    remove(run.path / "checkpoints")
+    run.finish(result)
+    return result
+
+
+def judge(directory: Path, prepared: Prepared, rows: Sequence[Row]) -> Predictions:
+    """Answers of the saved model, read back as anyone would."""
+    opened = load_model(directory)
+    model = opened.model.to(prepared.machine.device, prepared.machine.dtype)
+    return predict_rows(model, opened.task, opened.tokenizer, rows, max_length=opened.max_length)
+
+
+def rows_of(prepared: Prepared, split: str) -> Sequence[Row]:
+    """Rows of dev or test."""
+    return prepared.data.dev if split == "dev" else prepared.data.test
+
+
+def content(
+    prepared: Prepared, state: State, metrics: dict[str, dict[str, float]], judged: dict[str, Predictions]
+) -> dict[str, Any]:
+    """What stands in result.json."""
+    data, seed = prepared.data, prepared.recipe.train.seed
+    read = prepared.contract.read
+    for found in judged.values():
+        read = added(read, found.coverage)
+    return {
+        "task": data.task.name,
+        "metric": prepared.metric,
+        "metrics": metrics,
+        "seeds": [{"seed": seed, "metrics": metrics, "best_step": state.best_step or state.step}],
+        "mean": metrics,
+        "sd": {},
+        "rows": {
+            "train": len(data.train),
+            "dev": len(data.dev),
+            "test": len(data.test),
+            "dropped": {reason: n for table in data.tables.values() for reason, n in table.dropped.items()},
+        },
+        "coverage": read.share,
+        "floors": floors(data),
+        "best_step": state.best_step or state.step,
+        "steps": state.step,
+        "seconds": round(state.seconds, 1),
+        "contract": prepared.contract.to_json(),
+        "command": " ".join(sys.argv),
+    }
+
+
+def write_predictions(path: Path, rows: Sequence[Row], lines: Sequence[int], answers: Sequence[Answer]) -> None:
+    """One JSON object a row: its line, what was read, and the answer with its likeliest classes."""
+    with whole_file(path, text=True) as handle:
+        for row, line, answer in zip(rows, lines, answers, strict=True):
+            answer_json = answer.to_json()
+            if "scores" in answer_json:
+                best = sorted(answer_json["scores"].items(), key=lambda item: -item[1])[:_SCORES]
+                answer_json["scores"] = {label: round(score, 6) for label, score in best}
+            told = {"line": line, "row": dict(row), "answer": answer_json}
+            handle.write(json.dumps(plain(told), ensure_ascii=False) + "\n")
+
+
+def draw(run: RunDirectory, prepared: Prepared, state: State, judged: dict[str, Predictions]) -> None:
+    """curves.png, and confusion.png of the last split judged where the task has classes."""
+    task, metric = prepared.data.task, prepared.metric
+    draw_curves(run.metrics(), metric, state.best_step or state.step, run.path / "curves.png")
+    if task.kind != "classify" or not judged:
+        return
+    name = "test" if "test" in judged else "dev"
+    labels = task.labels.names
+    gold = [labels[int(task.gold(row, name))] for row in rows_of(prepared, name)]
+    predicted = [str(answer.to_json()["label"]) for answer in judged[name].answers]
+    draw_confusion(gold, predicted, labels, f"{name}, {len(gold):,} rows", run.path / "confusion.png")

@@ -1,0 +1,73 @@
+"""curves.png and confusion.png: what a run did, to look at."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertworks.base.files import whole_file
+
+_MOST_NAMED = 40  # classes; more names than that cannot be read at this size
+_MOST_COUNTED = 15  # classes; more numbers than that cannot be read
+
+
+def draw_curves(metrics: Sequence[dict[str, Any]], metric: str, best_step: int, path: Path) -> None:
+    """Training and dev loss on the left, the metric on dev on the right; the best evaluation is marked."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    training = [line for line in metrics if "split" not in line and line.get("loss") is not None]
+    dev = [line for line in metrics if line.get("split") == "dev"]
+    left.plot([line["step"] for line in training], [line["loss"] for line in training], alpha=0.6, label="train")
+    steps = [line["step"] for line in dev]
+    left.plot(steps, [line["loss"] for line in dev], marker="o", markersize=3, label="dev")
+    left.set(xlabel="updates", ylabel="loss", title="loss")
+    left.legend()
+    right.plot(steps, [line[metric] for line in dev], marker="o", markersize=3, color="C1")
+    right.axvline(best_step, linestyle="--", linewidth=1, color="grey", label=f"best, step {best_step:,}")
+    right.set(xlabel="updates", ylabel=metric.replace("_", " "), title="dev")
+    right.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    _save(figure, path)
+
+
+def draw_confusion(
+    gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str], title: str, path: Path
+) -> None:
+    """Rows are the true labels, columns the predicted ones; colour is the share of the row."""
+    from matplotlib.figure import Figure
+
+    number = {label: i for i, label in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), np.int64)
+    for true, said in zip(gold, predicted, strict=True):
+        if true in number and said in number:
+            counts[number[true], number[said]] += 1
+    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    side = min(14.0, 3.5 + 0.3 * len(labels))
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    figure.colorbar(image, ax=axes, label="share of the true label", fraction=0.046)
+    if len(labels) <= _MOST_NAMED:
+        shown = [label if len(label) <= 24 else label[:23] + "…" for label in labels]
+        axes.set_xticks(range(len(labels)), shown, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(labels)), shown, fontsize=7)
+    if len(labels) <= _MOST_COUNTED:
+        for i, j in np.ndindex(*counts.shape):
+            color = "white" if shares[i, j] > 0.5 else "black"
+            axes.text(j, i, f"{counts[i, j]:,}", ha="center", va="center", fontsize=8, color=color)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    with whole_file(path) as handle:
+        handle.write(picture.getvalue())

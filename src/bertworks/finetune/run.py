@@ -1,0 +1,185 @@
+"""A fine-tuning run from rows to model directory, top to bottom."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from pathlib import Path
+
+from bertworks.base.errors import BertworksError
+from bertworks.base.files import write_json
+from bertworks.base.progress import Progress
+from bertworks.base.recipe import to_toml
+from bertworks.engine.optimiser import AdamW
+from bertworks.engine.run_directory import RunDirectory
+from bertworks.engine.schedule import Schedule
+from bertworks.engine.step import StepReport, train_step
+from bertworks.engine.stopping import StopWish
+from bertworks.finetune.batches import TrainingBatches
+from bertworks.finetune.data import Data, read_data
+from bertworks.finetune.evaluate import Evaluation, evaluate
+from bertworks.finetune.network import Network
+from bertworks.finetune.objective import loss_count
+from bertworks.finetune.outcome import FinetuneResult, finish
+from bertworks.finetune.recipe import FinetuneRecipe
+from bertworks.finetune.seeds import study
+from bertworks.finetune.setup import Prepared, prepare_run
+from bertworks.finetune.state import restore, save
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_SECONDS = 120.0  # of work that a kill may cost at most, where the recipe does not say
+MOST_BAD_STEPS = 3  # updates in a row that are not finite, then the run stops
+
+
+def finetune(
+    recipe: FinetuneRecipe, out: Path, *, resume: bool = True, overwrite: bool = False, data: Data | None = None
+) -> FinetuneResult:
+    """Adapt a model to rows and leave a run directory: best and last model, metrics, predictions, pictures, a card.
+
+    data  rows already read; None reads the recipe's files
+    Raises BertworksError for rows or a start that do not fit, a run that may not be continued, or a loss that stays
+    not finite.
+    """
+    prepared = prepare_run(recipe, data or read_data(recipe.data))
+    if recipe.train.seeds > 1:
+        return study(prepared, out, run_one, resume=resume, overwrite=overwrite)
+    return run_one(prepared, out, resume=resume, overwrite=overwrite)
+
+
+def run_one(prepared: Prepared, out: Path, *, resume: bool = True, overwrite: bool = False) -> FinetuneResult:
+    """One run of one seed."""
+    run = RunDirectory.open(out, to_toml(prepared.recipe), resume=resume, overwrite=overwrite)
+    handler = run.log_file()
+    logging.getLogger("bertworks").addHandler(handler)
+    try:
+        for line in prepared.contract.lines():
+            log.info("%s", line)
+        return Loop(prepared, run).train()
+    finally:
+        logging.getLogger("bertworks").removeHandler(handler)
+        handler.close()
+
+
+class Loop:
+    """The training loop with what it needs on the way; `train` is the whole of it."""
+
+    def __init__(self, prepared: Prepared, run: RunDirectory) -> None:
+        train = prepared.recipe.train
+        assert train.lr is not None
+        assert train.batch_size is not None
+        self.prepared, self.run, self.settings, self.plan = prepared, run, train, prepared.plan
+        self.network = Network(prepared)
+        self.optimiser = AdamW(self.network.parameters, eps=train.adam_epsilon, weight_decay=train.weight_decay)
+        self.batches = TrainingBatches(
+            self.network.compact(prepared.windows),
+            prepared.data.task,
+            batch_size=train.batch_size,
+            seed=train.seed,
+            micro_batch_tokens=prepared.recipe.machine.micro_tokens,
+            train_windows=prepared.recipe.data.train_windows,
+        )
+        self.schedule = Schedule("linear", train.lr, self.plan.steps, self.plan.warmup_steps)
+        self.state = restore(run, self.network, self.optimiser, prepared)
+        self.bad_steps = 0
+
+    def train(self) -> FinetuneResult:
+        """Updates, evaluations, checkpoints; then the outcome."""
+        state, objective = self.state, self.network.objective
+        began, before = time.monotonic(), state.seconds
+        saved = began
+        with StopWish() as wish, Progress(self.plan.steps, "updates", "finetune") as bar:
+            bar.update(state.step)
+            while state.step < self.plan.steps and wish.signal_name is None and not self._is_patience_over():
+                micro_batches = self.batches.micro_batches(state.step)
+                lr = self.schedule.lr(state.step)
+                objective.step = state.step
+                report = train_step(
+                    [batch.to(self.prepared.machine.device) for batch in micro_batches],
+                    loss_count(micro_batches),
+                    objective,
+                    self.network.parameters,
+                    self.optimiser,
+                    lr=lr,
+                    max_grad_norm=self.settings.max_grad_norm,
+                )
+                self.network.updated(lr, report.finite)
+                self._check_finite(report)
+                state.step += 1
+                state.seconds = before + time.monotonic() - began
+                state.tokens += sum(batch.tokens for batch in micro_batches)
+                state.recent.append((report.loss, report.grad_norm))
+                bar.update(1, loss=report.loss)
+                is_last = state.step == self.plan.steps
+                if state.step % self.settings.log_every == 0 or is_last:
+                    self._log(lr)
+                is_evaluated = state.step % self.plan.evaluate_every == 0 or is_last
+                if is_evaluated and self.prepared.data.dev:
+                    self._evaluate()
+                if is_last or self._is_checkpoint_due(time.monotonic() - saved):
+                    save(self.run, self.network, self.optimiser, self.prepared, state)
+                    saved = time.monotonic()
+        if wish.signal_name is not None and state.step < self.plan.steps:
+            save(self.run, self.network, self.optimiser, self.prepared, state)
+            log.warning("stopped by %s at update %d; the same command goes on from there", wish.signal_name, state.step)
+            return FinetuneResult(self.run.path, {}, wish.signal_name)
+        self.network.save(self.run.path / "last")
+        return FinetuneResult(self.run.path, finish(self.run, self.prepared, state))
+
+    def _evaluate(self) -> None:
+        found: Evaluation = evaluate(self.network, self.prepared)
+        metric = self.prepared.metric
+        state, value = self.state, found.metrics[metric]
+        is_best = state.best_step == 0 or (value, -found.loss) > (state.best[0], -state.best[1])  # ties: the lower loss
+        state.stale = 0 if is_best else state.stale + 1
+        figures = f"dev {metric} {value:.4f}, loss {found.loss:.4f}{' (best so far)' if is_best else ''}"
+        log.info("update %d of %d: %s", state.step, self.plan.steps, figures)
+        where = {"step": state.step, "split": "dev", "epoch": self._epoch()}
+        self.run.record({**where, **found.metrics, "loss": found.loss})
+        if is_best:
+            state.best, state.best_step = (value, found.loss), state.step
+            self.network.save(self.run.path / "best")
+
+    def _is_patience_over(self) -> bool:
+        return self.settings.patience is not None and self.state.stale >= self.settings.patience
+
+    def _is_checkpoint_due(self, seconds: float) -> bool:
+        every = self.settings.checkpoint_every
+        return seconds >= CHECKPOINT_SECONDS if every is None else self.state.step % every == 0
+
+    def _epoch(self) -> float:
+        return round(self.state.step / self.plan.steps_per_epoch, 4)
+
+    def _log(self, lr: float) -> None:
+        state = self.state
+        losses, norms = zip(*state.recent, strict=True)
+        self.run.record(
+            {
+                "step": state.step,
+                "tokens": state.tokens,
+                "epoch": self._epoch(),
+                "loss": math.fsum(losses) / len(losses),
+                "lr": lr,
+                "grad_norm": max(norms),
+                "tokens_per_second": round(state.tokens / max(state.seconds, 1e-9), 1),
+                "seconds": round(state.seconds, 2),
+            }
+        )
+        state.recent.clear()
+
+    def _check_finite(self, report: StepReport) -> None:
+        """Count updates that were left out; after some in a row stop, with the rows written down."""
+        if report.finite:
+            self.bad_steps = 0
+            return
+        self.bad_steps += 1
+        step = self.state.step
+        write_json(self.run.path / "bad-samples.json", {"step": step, "rows": self.batches.rows_of(step).tolist()})
+        log.warning("update %d: loss or gradient is not finite, no update; its rows are in bad-samples.json", step)
+        if self.bad_steps >= MOST_BAD_STEPS:
+            raise BertworksError(
+                f"{self.run.path}: {self.bad_steps} updates in a row not finite, last at update {step}",
+                "its rows are in bad-samples.json; lower `train.lr` or lengthen `train.warmup`",
+                exit_code=1,
+            )

@@ -1,0 +1,87 @@
+"""A study: the same run with several seeds, its mean and spread, and the model of the seed that is best on dev."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bertworks.base.files import read_json, whole_directory
+from bertworks.base.recipe import to_toml
+from bertworks.engine.run_directory import RunDirectory
+from bertworks.finetune.outcome import FinetuneResult
+from bertworks.finetune.setup import Prepared
+from bertworks.stats.summary import summarise
+
+log = logging.getLogger(__name__)
+
+
+def study(
+    prepared: Prepared, out: Path, run_one: Callable[[Prepared, Path], FinetuneResult], *, resume: bool, overwrite: bool
+) -> FinetuneResult:
+    """Run every seed into `out/seed-<s>`, one after another, then write what they say together.
+
+    run_one  one run of one seed into a folder, going on with it if it was begun
+    A finished seed is not run again; all seeds share the rows and their split.
+    """
+    train = prepared.recipe.train
+    run = RunDirectory.open(out, to_toml(prepared.recipe), resume=resume, overwrite=overwrite)
+    contents = []
+    for seed in range(train.seed, train.seed + train.seeds):
+        folder = out / f"seed-{seed}"
+        if (folder / "result.json").exists():
+            contents.append(read_json(folder / "result.json"))
+            continue
+        log.info("seed %d (%d of %d)", seed, seed - train.seed + 1, train.seeds)
+        one = run_one(with_seed(prepared, seed), folder)
+        if one.stopped is not None:
+            return FinetuneResult(out, {}, one.stopped)
+        contents.append(one.content)
+    result = together(prepared, contents)
+    best = out / f"seed-{result['best_seed']}"
+    with whole_directory(out / "best", overwrite=True) as folder:
+        shutil.copytree(best / ("best" if (best / "best").is_dir() else "last"), folder, dirs_exist_ok=True)
+    for split, values in result["mean"].items():
+        log.info("%s: %s", split, told(values, result["sd"][split], len(contents)))
+    run.finish(result)
+    return FinetuneResult(out, result)
+
+
+def with_seed(prepared: Prepared, seed: int) -> Prepared:
+    """The same run with another seed, alone."""
+    recipe = prepared.recipe
+    recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, seed=seed, seeds=1))
+    return dataclasses.replace(prepared, recipe=recipe, contract=dataclasses.replace(prepared.contract, recipe=recipe))
+
+
+def together(prepared: Prepared, contents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """result.json of the study; "metrics" holds the means."""
+    entries = [entry for content in contents for entry in content["seeds"]]
+    mean: dict[str, dict[str, float]] = {}
+    sd: dict[str, dict[str, float]] = {}
+    for split, metrics in entries[0]["metrics"].items():
+        summaries = {name: summarise([entry["metrics"][split][name] for entry in entries]) for name in metrics}
+        mean[split] = {name: summary.mean for name, summary in summaries.items()}
+        sd[split] = {name: summary.sd or 0.0 for name, summary in summaries.items()}
+    best = max(entries, key=lambda entry: entry["metrics"].get("dev", {}).get(prepared.metric, 0.0))
+    return {
+        **contents[0],
+        "metrics": mean,
+        "seeds": entries,
+        "mean": mean,
+        "sd": sd,
+        "best_seed": best["seed"],
+        "best_step": best["best_step"],
+        "seconds": round(sum(content["seconds"] for content in contents), 1),
+        "command": " ".join(sys.argv),
+    }
+
+
+def told(mean: dict[str, float], sd: dict[str, float], seeds: int) -> str:
+    """`accuracy 0.8123 ± 0.0040, … (3 seeds)`."""
+    figures = ", ".join(f"{name} {value:.4f} ± {sd[name]:.4f}" for name, value in mean.items())
+    return f"{figures} ({seeds} seeds)"

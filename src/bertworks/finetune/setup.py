@@ -1,0 +1,160 @@
+"""Everything a run needs before its first update: machine, rows, start, windows, and what the recipe left open."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import torch
+
+from bertworks.base.errors import BertworksError
+from bertworks.engine.memory import keep_memory
+from bertworks.engine.precision import choose_device, choose_dtype
+from bertworks.finetune.contract import Contract, window_facts
+from bertworks.finetune.data import Data
+from bertworks.finetune.recipe import FinetuneRecipe, MachineRecipe
+from bertworks.finetune.sizes import Plan, layer_parameters, plan_of, resolve
+from bertworks.finetune.start import Start, find_start
+from bertworks.tasks.task import Row, Window
+
+log = logging.getLogger(__name__)
+
+LEARNT_ROLES = ("text", "sentence1", "sentence2", "label", "label_text", "score")
+TRAINING_EFFICIENCY = 0.5  # of the matrix rate that a step of short texts reaches (docs/performance.md)
+
+
+_NOTHING = np.empty(0, np.int32)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and in which precision the run computes."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to begin.
+
+    recipe       with nothing left open
+    windows      of each training row
+    dev_windows  of all dev rows
+    fingerprint  of all rows, as a checkpoint must find them again
+    """
+
+    recipe: FinetuneRecipe
+    machine: Machine
+    data: Data
+    start: Start
+    plan: Plan
+    windows: list[list[Window]]
+    dev_windows: list[Window]
+    contract: Contract
+    fingerprint: str
+
+    @property
+    def metric(self) -> str:
+        """What "best" means."""
+        return self.recipe.train.metric or self.data.task.main_metric
+
+
+def prepare_run(recipe: FinetuneRecipe, data: Data) -> Prepared:
+    """Look at the start, encode the training rows, and settle what the recipe left open.
+
+    Raises BertworksError for a start that is not there or does not fit, and for a metric the task does not have.
+    """
+    machine = use_machine(recipe.machine)
+    start = find_start(recipe.model)
+    check_metric(recipe, data)
+    recipe = resolve(recipe, start.config, is_random=start.is_random, rows=len(data.train), dev_rows=len(data.dev))
+    plan = plan_of(recipe, len(data.train))
+    assert recipe.data.max_length is not None
+    flat = data.task.windows(data.train, start.tokenizer, recipe.data.max_length)
+    read, lengths = window_facts(flat)
+    seconds = guessed_seconds(start, plan, flat, len(data.dev) / len(data.train))
+    contract = Contract(data, start, recipe, plan, read, lengths, seconds)
+    dev_windows = data.task.windows(data.dev, start.tokenizer, recipe.data.max_length)
+    windows = by_row(flat, len(data.train))
+    return Prepared(recipe, machine, data, start, plan, windows, dev_windows, contract, fingerprint(data))
+
+
+def use_machine(recipe: MachineRecipe) -> Machine:
+    """Set threads and allocator; choose device and precision, and say why."""
+    if recipe.keep_memory:
+        keep_memory()
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    device = choose_device(recipe.device)
+    dtype, why = choose_dtype(recipe.dtype, device)
+    log.info("computing in %s", why)
+    return Machine(device, dtype)
+
+
+def check_metric(recipe: FinetuneRecipe, data: Data) -> None:
+    """Raise BertworksError where `train.metric` is none of the task's."""
+    asked = recipe.train.metric
+    known = known_metrics(data)
+    if asked is not None and asked not in known:
+        raise BertworksError(f"metric `{asked}` is not of the task {data.task.name}", f"metrics: {', '.join(known)}")
+
+
+def known_metrics(data: Data) -> list[str]:
+    """Names of the task's metrics, from scoring its own gold."""
+    rows = data.train[:2]
+    head = [0.0] * data.task.num_outputs
+    windows = [Window(_NOTHING, _NOTHING, i, None, 1.0, 0, 0) for i in range(len(rows))]
+    answers = data.task.decode(rows, windows, [np.array(head, np.float32)] * len(rows))
+    return list(data.task.score(answers, rows))
+
+
+def by_row(windows: Sequence[Window], rows: int) -> list[list[Window]]:
+    """The windows of each row."""
+    grouped: list[list[Window]] = [[] for _ in range(rows)]
+    for window in windows:
+        grouped[window.row].append(window)
+    return grouped
+
+
+def guessed_seconds(start: Start, plan: Plan, windows: Sequence[Window], dev_share: float) -> float:
+    """Training and evaluation time from the number of products and this machine's matrix rate, measured in 0.1 s.
+
+    dev_share  rows of dev over rows of train
+    """
+    tokens = sum(len(window.input_ids) for window in windows)  # an epoch
+    flops = 2.0 * layer_parameters(start.config)  # a token forward; backward takes twice that
+    evaluations = plan.steps / plan.evaluate_every
+    work = flops * tokens * (3 * plan.steps / plan.steps_per_epoch + evaluations * dev_share)
+    return work / (matrix_rate(start.config.hidden_size) * TRAINING_EFFICIENCY)
+
+
+def matrix_rate(width: int, seconds: float = 0.1) -> float:
+    """Floating-point operations a second of products of the size that training does, in float32."""
+    a, b = torch.ones(1024, width), torch.ones(width, 4 * width)
+    a @ b
+    began, done = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        a @ b
+        done += 1
+    return done * 2 * a.numel() * b.shape[1] / (time.perf_counter() - began)
+
+
+def fingerprint(data: Data) -> str:
+    """Hex digest of all rows of train, dev and test, in order."""
+    digest = blake2b(digest_size=16)
+    for rows in (data.train, data.dev, data.test):
+        for row in rows:
+            digest.update(repr(sorted(plain_row(row).items())).encode("utf-8", "surrogatepass"))
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def plain_row(row: Row) -> dict[str, Any]:
+    """The roles of a row that learning depends on."""
+    return {role: row[role] for role in LEARNT_ROLES if role in row}

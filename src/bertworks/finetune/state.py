@@ -1,0 +1,72 @@
+"""What a checkpoint of a run holds, and how a run goes on from it to the same numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass, field
+
+from bertworks.base.errors import BertworksError
+from bertworks.engine.checkpoint import save_checkpoint
+from bertworks.engine.optimiser import Optimiser
+from bertworks.engine.run_directory import RunDirectory
+from bertworks.finetune.network import Network
+from bertworks.finetune.setup import Prepared
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class State:
+    """All that moves beside the weights; the next batch follows from `step`.
+
+    step        updates done
+    tokens      read so far, without padding
+    best        metric and loss of the best evaluation, made at update `best_step`; 0 = none yet
+    stale       evaluations since then
+    recent      (loss, gradient norm) of the updates since the last log line
+    """
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    best: tuple[float, float] = (0.0, 0.0)
+    best_step: int = 0
+    stale: int = 0
+    recent: list[tuple[float, float]] = field(default_factory=list)
+
+
+def save(run: RunDirectory, network: Network, optimiser: Optimiser, prepared: Prepared, state: State) -> None:
+    """Write a checkpoint of this moment."""
+    about = {
+        "state": dataclasses.asdict(state),
+        "data": prepared.fingerprint,
+        "vocabulary": prepared.start.tokenizer.fingerprint,
+    }
+    save_checkpoint(run.path, state.step, network.tensors(), optimiser.state(), about)
+
+
+def restore(run: RunDirectory, network: Network, optimiser: Optimiser, prepared: Prepared) -> State:
+    """Put the newest checkpoint back; a fresh state where there is none.
+
+    Raises BertworksError where the rows or the vocabulary changed since.
+    """
+    checkpoint = run.latest()
+    if checkpoint is None:
+        run.rewind(0)
+        return State()
+    for name, now in (("data", prepared.fingerprint), ("vocabulary", prepared.start.tokenizer.fingerprint)):
+        before = str(checkpoint.state[name])
+        if before != now:
+            changed = f"fingerprint {before[:4]}…, now {now[:4]}…"
+            raise BertworksError(
+                f"{checkpoint.path}: the {name} changed since this run began ({changed})",
+                f"restore the {name}, or begin a new run with another `--out`",
+            )
+    network.restore(checkpoint.model, str(checkpoint.path))
+    optimiser.restore(checkpoint.optimizer)
+    state = State(**checkpoint.state["state"])
+    state.best = (state.best[0], state.best[1])
+    run.rewind(state.step)
+    log.info("going on from update %d (%s)", state.step, checkpoint.path)
+    return state

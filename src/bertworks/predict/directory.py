@@ -1,0 +1,137 @@
+"""Names → model directories, and a directory → everything an answer needs.
+
+A directory that bertworks saved holds `bertworks.json` (task, labels, length); another one is read by its config.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from bertworks.base.errors import BertworksError
+from bertworks.base.files import read_json, write_json
+from bertworks.model.config import BertConfig
+from bertworks.model.pretrained import load_sentence, read_config, read_config_json
+from bertworks.tasks.labels import Labels
+from bertworks.tasks.sentence import SentenceTask
+from bertworks.text.tokenizer import Tokenizer
+
+log = logging.getLogger(__name__)
+
+SETTINGS_FILE = "bertworks.json"
+FORMAT = 1
+PACKAGED = ("bertworks-mini",)
+MOST_UNUSED_ROWS = 128  # of a word table padded to a round number; more is another vocabulary's table
+
+
+@dataclass(frozen=True)
+class ModelDirectory:
+    """A fine-tuned model, ready to answer.
+
+    is_foreign  not saved by bertworks: whether it reads one text or a pair is up to the rows
+    """
+
+    path: Path
+    model: nn.Module
+    config: BertConfig
+    tokenizer: Tokenizer
+    task: SentenceTask
+    max_length: int
+    is_foreign: bool = False
+
+
+def find_model(name: str | Path) -> Path:
+    """The directory that a name stands for: a packaged model, a run's best (else last) model, or the path itself.
+
+    Raises BertworksError where there is nothing of that name.
+    """
+    path = Path(name)
+    if not path.exists() and str(name) in PACKAGED:
+        packaged = Path(str(files("bertworks") / "data" / str(name)))
+        if not packaged.is_dir():
+            raise BertworksError(f"{name}: is not in this installation", "name another model directory")
+        return packaged
+    if not path.exists():
+        raise BertworksError(f"{name}: no such model", f"a run, a model directory, or {', '.join(PACKAGED)}")
+    if not path.is_dir():
+        raise BertworksError(f"{name}: is a file, a model is a folder", "name the folder that holds config.json")
+    for candidate in (path, path / "best", path / "last"):
+        if any((candidate / config).is_file() for config in ("config.json", "bert_config.json")):
+            return candidate
+    if (path / "recipe.toml").is_file():
+        raise BertworksError(f"{name}: this run has no model yet", "let it go on, until `best` or `last` is there")
+    raise BertworksError(f"{name}: has no config.json", "a model directory holds config.json and model.safetensors")
+
+
+def load_tokenizer(path: Path, config: BertConfig) -> Tokenizer:
+    """The vocabulary saved with a model. Raises BertworksError where it is another model's."""
+    tokenizer = Tokenizer.load(path)
+    check_vocabulary(tokenizer, config, path)
+    return tokenizer
+
+
+def check_vocabulary(tokenizer: Tokenizer, config: BertConfig, where: str | Path) -> None:
+    """Raise BertworksError where a vocabulary does not fit a model's word table."""
+    tokens, table = tokenizer.vocab_size, config.vocab_size
+    if tokens > table or table - tokens > MOST_UNUSED_ROWS:
+        raise BertworksError(
+            f"{where}: the vocabulary has {tokens:,} tokens, the model's word table {table:,} rows",
+            "use the vocabulary that was saved with the model",
+        )
+
+
+def load_model(name: str | Path) -> ModelDirectory:
+    """Open a fine-tuned model in float32.
+
+    Raises BertworksError for a directory without a classifier, or one saved by a newer version.
+    """
+    path = find_model(name)
+    config = read_config(path)
+    tokenizer = load_tokenizer(path, config)
+    if (path / SETTINGS_FILE).is_file():
+        settings = read_settings(path)
+        task, max_length, is_foreign = SentenceTask.from_settings(settings["task"]), int(settings["max_length"]), False
+    else:
+        task, max_length, is_foreign = task_of_config(path), config.max_position_embeddings, True
+        log.info("%s: not saved by bertworks; %s", path, task.describe()[0])
+    model, config, _ = load_sentence(path)
+    return ModelDirectory(path, model.eval(), config, tokenizer, task, max_length, is_foreign)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The content of `bertworks.json`. Raises BertworksError where it is broken or of a newer format."""
+    file = path / SETTINGS_FILE
+    settings = read_json(file)
+    if not isinstance(settings, dict) or not {"format", "task", "max_length"} <= set(settings):
+        raise BertworksError(f"{file}: lacks `format`, `task` or `max_length`", "copy the model directory again")
+    if settings["format"] > FORMAT:
+        raise BertworksError(f"{file}: format {settings['format']} is newer than {FORMAT}", "update bertworks")
+    return settings
+
+
+def write_settings(folder: Path, task: SentenceTask, max_length: int) -> None:
+    """Write `bertworks.json`, all that prediction needs beside weights and vocabulary."""
+    write_json(folder / SETTINGS_FILE, {"format": FORMAT, "max_length": max_length, "task": task.settings()})
+
+
+def task_of_config(path: Path) -> SentenceTask:
+    """What a foreign directory's classifier does, by the keys transformers writes.
+
+    Raises BertworksError for several labels a row.
+    """
+    content = read_config_json(path)
+    kind = content.get("problem_type")
+    if kind == "multi_label_classification":
+        raise BertworksError(f"{path}: gives several labels a row", "this version reads one class or one score a row")
+    id2label = content.get("id2label") or {}
+    names = tuple(str(id2label[key]) for key in sorted(id2label, key=int))
+    if kind == "regression" or (kind is None and len(names) == 1):
+        return SentenceTask("score", pair=False)
+    if len(names) < 2:
+        raise BertworksError(f"{path}: names no classes", "its config.json lacks `id2label`; was it fine-tuned?")
+    return SentenceTask("classify", False, Labels(names))
