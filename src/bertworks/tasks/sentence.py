@@ -5,7 +5,7 @@ Letters: W windows, T tokens of one window, C classes (1 for a score), N rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from bertworks.base.errors import BertworksError, did_you_mean
 from bertworks.tasks import task as promised
+from bertworks.tasks.encode import encode_rows
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.metrics import class_metrics, score_metrics
 from bertworks.tasks.task import TRUNCATIONS, Row, Window
-from bertworks.tasks.windows import LEAST_LENGTH, cut_lengths, head, head_and_tail, pair_parts, pair_rooms, parts
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from bertworks.text.tokenizer import Tokenizer
 
 Kind = Literal["classify", "score"]
-Piece = tuple[np.ndarray, int]  # token ids that a window reads of one text, words it owns
 
 
 @dataclass(frozen=True)
@@ -115,27 +114,8 @@ class SentenceTask:
         max_length  T of the longest window, specials included
         Raises BertworksError for a row without its texts, or a max_length that leaves no room.
         """
-        if max_length < LEAST_LENGTH:
-            raise BertworksError(
-                f"max_length {max_length} leaves no room for text", f"{LEAST_LENGTH} is the least, 128 is usual"
-            )
-        first = tokenizer.encode(_texts(rows, "sentence1" if self.pair else "text"))
-        second = tokenizer.encode(_texts(rows, "sentence2")) if self.pair else [_NO_IDS] * len(rows)
-        cls, sep = (np.array([token], np.int32) for token in (tokenizer.cls_token_id, tokenizer.sep_token_id))
-        begins = ~tokenizer.continuation
-        out: list[Window] = []
-        for index, (row, a, b) in enumerate(zip(rows, first, second, strict=True)):
-            target = self._target(row)
-            words = int(begins[a].sum() + begins[b].sum())
-            pieces = list(self._pieces(a, b, begins, max_length))
-            for number, ((ids_a, words_a), (ids_b, words_b)) in enumerate(pieces):
-                input_ids = np.concatenate([cls, ids_a, sep, ids_b, sep] if len(ids_b) else [cls, ids_a, sep])
-                types = np.zeros(len(input_ids), np.int8)
-                types[len(ids_a) + 2 :] = 1  # of nothing where there is no second text
-                out.append(
-                    Window(input_ids, types, index, target, 1 / len(pieces), words_a + words_b, 0 if number else words)
-                )
-        return out
+        targets = [self._target(row) for row in rows]
+        return encode_rows(rows, targets, tokenizer, max_length, pair=self.pair, truncation=self.truncation)
 
     def head(self, config: BertConfig, generator: torch.Generator | None = None) -> Classifier:
         """Dropout and a linear map on the pooled vector, weights N(0, 0.02) cut at two deviations, bias 0."""
@@ -250,28 +230,6 @@ class SentenceTask:
         """
         return replace(self, center=0.0, scale=1.0)
 
-    def _pieces(
-        self, a: np.ndarray, b: np.ndarray, begins: np.ndarray, max_length: int
-    ) -> Iterator[tuple[Piece, Piece]]:
-        """What each window reads of both texts."""
-        room = max_length - (3 if len(b) else 2)
-        starts_a, starts_b = begins[a], begins[b]
-        if len(a) + len(b) <= room:
-            yield (a, int(starts_a.sum())), (b, int(starts_b.sum()))
-        elif self.truncation == "windows" and len(b):
-            for part_a, part_b in pair_parts(starts_a, starts_b, room):
-                yield (a[part_a.start : part_a.end], part_a.words), (b[part_b.start : part_b.end], part_b.words)
-        elif self.truncation == "windows":
-            for part in parts(starts_a, room):
-                yield (a[part.start : part.end], part.words), (b, 0)
-        elif self.truncation == "truncate":
-            kept_a, kept_b = cut_lengths(len(a), len(b), room) if len(b) else (room, 0)
-            yield (a[:kept_a], head(starts_a, kept_a).words), (b[:kept_b], head(starts_b, kept_b).words)
-        else:
-            room_a, room_b = pair_rooms(len(a), len(b), room) if len(b) else (room, 0)
-            (at_a, words_a), (at_b, words_b) = head_and_tail(starts_a, room_a), head_and_tail(starts_b, room_b)
-            yield (a[at_a], words_a), (b[at_b], words_b)
-
     def _target(self, row: Row) -> int | float | None:
         """What the loss compares with; None without a gold label that training knows."""
         if self.kind == "score":
@@ -280,17 +238,6 @@ class SentenceTask:
         label = row.get("label", row.get("label_text"))
         number = self.labels.number(label) if isinstance(label, str) else -1
         return None if number < 0 else number
-
-
-_NO_IDS = np.empty(0, np.int32)
-
-
-def _texts(rows: Sequence[Row], role: str) -> list[str]:
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row.get(role), str):
-            there = ", ".join(f"`{key}`" for key in row) or "nothing"
-            raise BertworksError(f"row {number} has no `{role}`, only {there}", f"the model reads `{role}`")
-    return [row[role] for row in rows]
 
 
 def _is_number(value: object) -> bool:
