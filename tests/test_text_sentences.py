@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Chinese punctuation is meant)
 """Sentence borders: the cases English and Chinese are known for."""
 
 from __future__ import annotations

@@ -109,17 +109,19 @@ class ExactPieces:
 
     def _split(self, word: str) -> Pieces:
         """Pieces of one run of text without white space; spans are counted in that run."""
-        chars = decomposed(word) if self.lowercase else [(char, at) for at, char in enumerate(word)]
+        text, places = decomposed(word) if self.lowercase else (word, None)
         ids: list[int] = []
         spans: list[tuple[int, int]] = []
         words: list[int] = []
-        for number, (start, end) in enumerate(_word_borders(chars)):
-            text = "".join(char for char, _ in chars[start:end])
-            for token_id, first, stop in self._wordpiece(text):
+        for number, (start, end) in enumerate(_word_borders(text)):
+            for token_id, first, stop in self._wordpiece(text[start:end]):
                 ids.append(token_id)
-                places = [at for _, at in chars[start + first : start + stop]]  # marks may have changed places
-                spans.append((min(places), max(places) + 1))
                 words.append(number)
+                if places is None:
+                    spans.append((start + first, start + stop))
+                else:
+                    among = places[start + first : start + stop]  # marks may have changed places
+                    spans.append((min(among), max(among) + 1))
         return Pieces(tuple(ids), tuple(spans), tuple(words))
 
     def _wordpiece(self, word: str) -> list[tuple[int, int, int]]:
@@ -142,11 +144,11 @@ class ExactPieces:
         return pieces
 
 
-def _word_borders(chars: list[tuple[str, int]]) -> list[tuple[int, int]]:
+def _word_borders(text: str) -> list[tuple[int, int]]:
     """Where words start and end: each punctuation mark alone, the runs between them; white space belongs to none."""
     borders = []
     start = 0
-    for at, (char, _) in enumerate(chars):
+    for at, char in enumerate(text):
         alone = is_punctuation(char)
         if alone or char.isspace():
             if start < at:
@@ -154,29 +156,38 @@ def _word_borders(chars: list[tuple[str, int]]) -> list[tuple[int, int]]:
             if alone:
                 borders.append((at, at + 1))
             start = at + 1
-    if start < len(chars):
-        borders.append((start, len(chars)))
+    if start < len(text):
+        borders.append((start, len(text)))
     return borders
 
 
-def decomposed(word: str) -> list[tuple[str, int]]:
-    """The word lower-cased, in NFD, without category Mn, each code point with its place in `word`.
+def decomposed(word: str) -> tuple[str, list[int] | None]:
+    """The word lower-cased, in NFD, without category Mn; and the place in `word` of each code point, None = its own.
 
     The lower case of a capital sigma depends on its neighbours, all else goes code point by code point; NFD is each
     one's decomposition, then combining marks in a row sorted by their class (Unicode Standard, 3.11).
     """
-    if word.isascii():
-        return [(char, at) for at, char in enumerate(word.lower())]
     lowered = word.lower()
+    as_it_is = len(lowered) == len(word) and unicodedata.is_normalized("NFD", lowered)
+    if as_it_is and "Mn" not in map(unicodedata.category, lowered):
+        return lowered, None
     chars: list[tuple[str, int]] = []
     at_lowered = 0
     for at, char in enumerate(word):
         length = len(char.lower())
         chars += [(part, at) for part in unicodedata.normalize("NFD", lowered[at_lowered : at_lowered + length])]
         at_lowered += length
+    _sort_marks(chars)
+    kept = [(char, at) for char, at in chars if unicodedata.category(char) != "Mn"]
+    return "".join([char for char, _ in kept]), [at for _, at in kept]
+
+
+def _sort_marks(chars: list[tuple[str, int]]) -> None:
+    """Put combining marks that follow each other in the order of their classes, those of one class as they stand."""
+    classes = [unicodedata.combining(char) for char, _ in chars]
     start = 0
     for end in range(len(chars) + 1):
-        if end == len(chars) or not unicodedata.combining(chars[end][0]):
-            chars[start:end] = sorted(chars[start:end], key=lambda part: unicodedata.combining(part[0]))
+        if end == len(chars) or not classes[end]:
+            if end - start > 1:
+                chars[start:end] = sorted(chars[start:end], key=lambda part: unicodedata.combining(part[0]))
             start = end + 1
-    return [(char, at) for char, at in chars if unicodedata.category(char) != "Mn"]

@@ -16,6 +16,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
+from bertworks.text import exact
 from bertworks.text.vocabulary import CONTINUATION, SPECIAL_NAMES
 
 MAX_WORD_CHARS = 100  # as `tokenizers` and transformers; a longer word becomes one [UNK]. The original: 200 (exact.py)
@@ -28,7 +29,7 @@ class Rules:
     strip_accents           None = as `lowercase`, which is the original's rule
     tokenize_chinese_chars  every CJK ideograph is a word
     clean_text              drop control characters, make every white space a space
-    max_word_chars          a longer word is one [UNK]
+    max_word_chars          a longer word is one [UNK]; 200 where `exact`
     exact                   the original's rules in Python (exact.py) instead of those of `tokenizers`
     normalizer              a foreign `tokenizer.json`'s own, as JSON, in place of the three flags above
     pre_tokenizer           likewise, in place of splitting at white space and punctuation
@@ -67,6 +68,7 @@ class Added:
     normalized: bool = False
 
     def for_rust(self) -> AddedToken:
+        """The same as the library writes it."""
         return AddedToken(
             self.content,
             special=self.special,
@@ -95,6 +97,7 @@ class Description:
 
     @cached_property
     def vocab(self) -> dict[str, int]:
+        """Token -> id."""
         return {token: token_id for token_id, token in enumerate(self.tokens)}
 
     @cached_property
@@ -109,6 +112,7 @@ class Description:
 
     @property
     def model_tokens(self) -> int:
+        """How many of the tokens, from the first on, WordPiece may use."""
         return len(self.tokens) if self.model_size < 0 else self.model_size
 
 
@@ -124,7 +128,7 @@ def build_rust(description: Description, *, specials: bool) -> RustTokenizer:
         WordPiece(
             vocab,
             unk_token=names["unk"],
-            max_input_chars_per_word=rules.max_word_chars,
+            max_input_chars_per_word=exact.MAX_WORD_CHARS if rules.exact else rules.max_word_chars,
             continuing_subword_prefix=CONTINUATION,
         )
     )

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (Chinese punctuation is meant)
 """Split English and Chinese text into sentences, by where they stand.
 
 One scan finds every mark that can end a sentence; a few questions about its neighbours decide. A border is never set

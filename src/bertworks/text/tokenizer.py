@@ -62,7 +62,6 @@ class Tokenizer:
         self.vocab: dict[str, int] = dict(description.vocab)
         self.vocab_size = len(self.tokens)
         self.lowercase = description.rules.lowercase
-        self.fingerprint = description.fingerprint
         self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id = (
             self.vocab[description.special_names[role]] for role in ("pad", "unk", "cls", "sep", "mask")
         )
@@ -175,6 +174,11 @@ class Tokenizer:
     @cached_property
     def _with_specials(self) -> RustTokenizer:
         return build_rust(self._description, specials=True)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of everything that decides which ids a text gets."""
+        return self._description.fingerprint
 
     def __reduce__(self) -> tuple[type[Tokenizer], tuple[Description]]:
         return Tokenizer, (self._description,)  # the library's own pickle forgets what is plain text
