@@ -85,7 +85,7 @@ def test_dropped_rows_are_counted_by_reason() -> None:
     assert len(read.rows) == 41
     assert read.line_numbers[:2] == [2, 6]
     printed = "\n".join(read.lines())
-    assert "dropped: 1 rows: label `-`, no gold label" in printed
+    assert "dropped, label `-`, no gold label: 1" in printed
     assert "sentence1 <- column `sentence1`" in printed
 
 
@@ -148,6 +148,11 @@ def test_two_columns_without_a_header_where_one_holds_classes() -> None:
     assert read.columns == {"text": "2", "label": "1"}
     assert "few values" in read.because["label"]
     assert len(read.rows) == 20
+
+
+def test_a_tiny_file_without_a_header_keeps_its_first_row() -> None:
+    assert len(table("I like it\tpos\nbad\tneg\nfine\tpos\n", "a.tsv").rows) == 3
+    assert len(table("pos\tI like it\nneg\tbad\npos\tfine\nneg\tno\n", "a.tsv").rows) == 4
 
 
 def test_an_unknown_header_is_not_read_as_a_row() -> None:

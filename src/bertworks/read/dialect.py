@@ -140,7 +140,8 @@ def is_header(records: Sequence[Sequence[str]], asked: Collection[str] = ()) -> 
     if any(len(cell.split()) > NAME_WORDS for cell in first):
         return False
     return any(
-        all(_is_number(cell) for cell in column if cell) or (holds_classes(column) and name not in column)
+        all(_is_number(cell) for cell in column if cell)
+        or (holds_classes(column) and 3 * len(set(column)) <= len(column) and name not in column)
         for name, column in below
     )
 

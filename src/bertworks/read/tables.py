@@ -74,8 +74,8 @@ class Table:
         for index, row in enumerate(self.rows[:SHOWN_ROWS]):
             cells = ", ".join(f"{role} {_shown(value)}" for role, value in row.items())
             out.append(f"  {self.unit} {self.line_numbers[index]}: {cells}")
-        out.extend(f"  dropped: {count:,} rows: {reason}" for reason, count in self.dropped.items())
-        out.extend(f"  kept: {count:,} rows: {reason}" for reason, count in self.counted.items())
+        out.extend(f"  dropped, {reason}: {count:,}" for reason, count in self.dropped.items())
+        out.extend(f"  kept, {reason}: {count:,}" for reason, count in self.counted.items())
         return out
 
 
@@ -176,8 +176,8 @@ def _table(path: str, records: Records, roles: Roles, *, labelled: bool) -> Tabl
             table.counted["an empty text"] = table.counted.get("an empty text", 0) + 1
         table.rows.append(row)
     if not table.rows:
-        reasons = ", ".join(f"{count:,} rows: {reason}" for reason, count in table.dropped.items())
-        raise BertworksError(f"{path}: no row is left: {reasons}", "is the right column named? `--columns label=…`")
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in table.dropped.items())
+        raise BertworksError(f"{path}: no row is left ({reasons})", "is the right column named? `--columns label=…`")
     return table
 
 
