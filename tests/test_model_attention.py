@@ -90,3 +90,16 @@ def test_large_scores_stay_finite() -> None:
     qkv, _, _, _ = problem(torch.float32)
     mixed = attend(1000 * qkv, None, H, None)
     assert torch.isfinite(mixed).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def test_with_and_without_gradients_the_result_is_one(dtype: torch.dtype) -> None:
+    qkv, bias, _, _ = problem(torch.float64)
+    exact = attend(qkv, bias, H, None)
+    narrow = qkv.to(dtype)
+    learning = attend(narrow.clone().requires_grad_(), bias.to(dtype), H, None)
+    assert learning.requires_grad
+    bound = 1e-6 if dtype == torch.float32 else 3e-2
+    for mixed in (attend(narrow, bias.to(dtype), H, None), learning.detach()):
+        assert mixed.dtype == dtype
+        assert 0 < float((mixed - exact).abs().max()) < bound
