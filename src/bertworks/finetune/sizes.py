@@ -1,7 +1,7 @@
 """What a recipe leaves open, chosen by the size of the data and of the model.
 
-Sources: small models take 3 to 5 times the base learning rate (Turc et al. 2019 tried up to 3e-4; MiniRBT 5e-5 to 1e-4);
-few rows want many passes (Mosbach et al. 2020: 20 epochs on 2,500 rows); docs/log.md has our own scans.
+Sources: small models take 3 to 5 times the base rate (Turc et al. 2019 tried up to 3e-4; MiniRBT 5e-5 to 1e-4); few
+rows want many passes (Mosbach et al. 2020: 20 epochs on 2,500 rows); docs/log.md has our own scans.
 """
 
 from __future__ import annotations

@@ -15,8 +15,9 @@ from torch import nn
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import read_json, write_json
+from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig
-from bertworks.model.pretrained import load_sentence, read_config, read_config_json
+from bertworks.model.pretrained import load_pre_training, load_sentence, read_config, read_config_json
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.text.tokenizer import Tokenizer
@@ -93,14 +94,37 @@ def load_model(name: str | Path) -> ModelDirectory:
     path = find_model(name)
     config = read_config(path)
     tokenizer = load_tokenizer(path, config)
-    if (path / SETTINGS_FILE).is_file():
-        settings = read_settings(path)
-        task, max_length, is_foreign = SentenceTask.from_settings(settings["task"]), int(settings["max_length"]), False
-    else:
-        task, max_length, is_foreign = task_of_config(path), config.max_position_embeddings, True
+    task = task_of(path)
+    if task is None:
+        raise BertworksError(f"{path}: has no classifier", "fine-tune it first with `bertworks finetune`")
+    is_foreign = not (path / SETTINGS_FILE).is_file()
+    max_length = config.max_position_embeddings if is_foreign else int(read_settings(path)["max_length"])
+    if is_foreign:
         log.info("%s: not saved by bertworks; %s", path, task.describe()[0])
     model, config, _ = load_sentence(path)
     return ModelDirectory(path, model.eval(), config, tokenizer, task, max_length, is_foreign)
+
+
+def load_masked(path: Path) -> BertForPreTraining:
+    """The model with its masked-token head, in float32. Raises BertworksError where the head is not in the file."""
+    model, _, report = load_pre_training(path)
+    if "masked_head" in report.heads_not_found:
+        raise BertworksError(
+            f"{path}: has no masked-token head, a random one would guess at random",
+            "use a pre-trained model; fine-tuning drops that head",
+        )
+    return model.eval()
+
+
+def task_of(path: Path) -> SentenceTask | None:
+    """What a model directory answers; None where it was not fine-tuned. Reads no weights.
+
+    Raises BertworksError for a task of a newer version.
+    """
+    if (path / SETTINGS_FILE).is_file():
+        return SentenceTask.from_settings(read_settings(path)["task"])
+    architectures = read_config_json(path).get("architectures") or [""]
+    return task_of_config(path) if str(architectures[0]).endswith("ForSequenceClassification") else None
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -1,0 +1,216 @@
+"""What `import bertworks` hands out: `load`, `finetune`, and `TextClassifier`, a scikit-learn estimator.
+
+Everything computes in float32 unless told otherwise, and is silent unless a program listens to the logger `bertworks`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bertworks.base.errors import BertworksError
+
+if TYPE_CHECKING:
+    from bertworks.finetune.estimator import TextClassifier as TextClassifier
+    from bertworks.finetune.outcome import FinetuneResult
+    from bertworks.model.bert import BertForPreTraining
+    from bertworks.model.encoder import BertEncoder
+    from bertworks.predict.directory import ModelDirectory
+    from bertworks.predict.fill import Fill
+    from bertworks.tasks.task import Answer
+    from bertworks.text.tokenizer import Tokenizer
+
+AnyPath = str | os.PathLike[str]
+AnyRow = str | tuple[str, str] | Mapping[str, Any]
+Dtype = Literal["auto", "float32", "bfloat16"]
+
+
+def load(path: AnyPath, *, device: str = "cpu", dtype: Dtype = "float32") -> Model:
+    """Open a model: a run directory, a Hugging Face directory, or "bertworks-mini".
+
+    device  "cpu", "cuda", "cuda:1", or "auto" for the best there is
+    dtype   "auto" takes bfloat16 where the machine has instructions for it
+    Raises BertworksError where there is no model of that name.
+    """
+    from bertworks.predict.directory import find_model
+
+    return Model(find_model(Path(path)), device=device, dtype=dtype)
+
+
+class Model:
+    """A model directory; each part is read when it is first needed."""
+
+    def __init__(self, path: Path, *, device: str = "cpu", dtype: Dtype = "float32") -> None:
+        from bertworks.engine.precision import choose_device, choose_dtype
+
+        self.path = path
+        self._device = choose_device(device)
+        self._dtype, _ = choose_dtype(dtype, self._device)
+
+    def __repr__(self) -> str:
+        return f"bertworks.load({str(self.path)!r})"
+
+    @property
+    def task(self) -> str | None:
+        """What the model answers, "classify" or "score"; None where it was not fine-tuned."""
+        from bertworks.predict.directory import task_of
+
+        found = task_of(self.path)
+        return None if found is None else found.name
+
+    @property
+    def labels(self) -> list[str]:
+        """Classes in the order of the model's outputs; none for a score. Raises BertworksError without a classifier."""
+        return list(self._answering.task.labels.names)
+
+    def predict(self, rows: Sequence[AnyRow]) -> list[Answer]:
+        """One answer a row, in order: `label`, `score` and `scores`, or only `score`.
+
+        rows  texts; pairs of texts as tuples; or dicts by role (`text`, or `sentence1` and `sentence2`)
+        Raises BertworksError where the model was not fine-tuned, or a row is not what it reads.
+        """
+        from bertworks.predict.evaluate import check_shape, for_rows
+        from bertworks.predict.run import predict_rows
+        from bertworks.predict.texts import table_of
+
+        if not len(rows):
+            return []
+        table = table_of(rows)
+        opened = for_rows(self._answering, table)
+        check_shape(opened, table)
+        found = predict_rows(opened.model, opened.task, opened.tokenizer, table.rows, max_length=opened.max_length)
+        return found.answers
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        layers: int | Sequence[int] | Literal["all"] = -1,
+        pooling: str = "mean",
+        unit: str = "text",
+        max_length: int | None = None,
+    ) -> Any:
+        """Vectors of texts: float32 (n, hidden), the mean over the pieces of the last layer.
+
+        layers   0 = after the embeddings, 1 … = after each layer, negative from the end; several, or "all"
+        pooling  "mean", "cls" or "max"
+        unit     "piece" gives a list of (T, hidden), or (layers, T, hidden) where several are asked for
+        A text longer than the model is read in overlapping windows.
+        """
+        from bertworks.predict.encode import encode
+
+        if isinstance(texts, str):
+            raise BertworksError("one text was given where a list of texts is wanted", "write [text]")
+        return encode(
+            self._encoder, self._tokenizer, texts, layers=layers, pooling=pooling, unit=unit, max_length=max_length
+        )
+
+    def fill(self, text: str, *, top: int = 5) -> Fill:
+        """Guess what stands behind each [MASK] of a text: every mask by itself, and all of them one by one.
+
+        Raises BertworksError where there is no mask, or the model has no masked-token head.
+        """
+        from bertworks.predict.fill import fill
+
+        return fill(self._filling, self._tokenizer, text, top=top)
+
+    @cached_property
+    def _answering(self) -> ModelDirectory:
+        from bertworks.predict.directory import load_model
+
+        opened = load_model(self.path)
+        opened.model.to(self._device, self._dtype)
+        return opened
+
+    @cached_property
+    def _encoder(self) -> BertEncoder:
+        from bertworks.model.pretrained import load_encoder
+
+        encoder, _, _ = load_encoder(self.path)
+        return encoder.to(self._device, self._dtype).eval()
+
+    @cached_property
+    def _filling(self) -> BertForPreTraining:
+        from bertworks.predict.directory import load_masked
+
+        return load_masked(self.path).to(self._device, self._dtype).eval()
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        from bertworks.model.pretrained import read_config
+        from bertworks.predict.directory import load_tokenizer
+
+        return load_tokenizer(self.path, read_config(self.path))
+
+
+def finetune(
+    *,
+    train: AnyPath,
+    out: AnyPath,
+    model: AnyPath = "bertworks-mini",
+    dev: AnyPath | None = None,
+    test: AnyPath | None = None,
+    vocab: AnyPath | None = None,
+    task: Literal["classify", "score"] | None = None,
+    columns: Mapping[str, str] | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    lr: float | None = None,
+    batch_size: int | None = None,
+    max_length: int | None = None,
+    dropout: float | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    patience: int | None = None,
+    metric: str | None = None,
+    dtype: Dtype = "float32",
+    threads: int | None = None,
+    recipe: AnyPath | None = None,
+    resume: bool = True,
+    overwrite: bool = False,
+) -> FinetuneResult:
+    """What `bertworks finetune` does, with the same defaults (and float32).
+
+    recipe  a TOML file with any of the recipe's keys; what is given here goes over it
+    Returns the run's folder and its figures: `result.metrics["dev"]["accuracy"]`. `load(out)` opens the best model.
+    Raises BertworksError for rows or a start that do not fit, and for an `out` that holds something else.
+    """
+    from bertworks.base.recipe import load as load_recipe
+    from bertworks.finetune.recipe import FinetuneRecipe
+    from bertworks.finetune.run import finetune as run
+
+    given: dict[str, object] = {
+        "model.start": os.fspath(model),
+        "model.vocab": vocab and os.fspath(vocab),
+        "model.dropout": dropout,
+        "data.train": os.fspath(train),
+        "data.dev": dev and os.fspath(dev),
+        "data.test": test and os.fspath(test),
+        "data.task": task,
+        "data.columns": dict(columns) if columns else None,
+        "data.max_length": max_length,
+        "train.epochs": epochs,
+        "train.steps": steps,
+        "train.lr": lr,
+        "train.batch_size": batch_size,
+        "train.seed": seed,
+        "train.seeds": seeds,
+        "train.patience": patience,
+        "train.metric": metric,
+        "machine.dtype": dtype,
+        "machine.threads": threads,
+    }
+    overrides = {key: value for key, value in given.items() if value is not None}
+    return run(load_recipe(FinetuneRecipe, recipe, overrides), Path(out), resume=resume, overwrite=overwrite)
+
+
+def __getattr__(name: str) -> Any:
+    """`TextClassifier`, which needs scikit-learn, is loaded on first use."""
+    if name != "TextClassifier":
+        raise AttributeError(f"module `bertworks.api` has no attribute `{name}`")
+    from bertworks.finetune.estimator import TextClassifier
+
+    return TextClassifier

@@ -1,0 +1,166 @@
+"""A file of rows → a file of answers, in order, whole or not at all; one larger than memory goes through in pieces."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from bertworks.base.errors import BertworksError
+from bertworks.base.files import plain, whole_file
+from bertworks.base.progress import Progress
+from bertworks.predict.directory import ModelDirectory
+from bertworks.predict.evaluate import check_shape, for_rows
+from bertworks.predict.run import added, predict_rows
+from bertworks.read.open import open_file
+from bertworks.read.tables import Table, parse_table
+from bertworks.tasks.task import Answer, Coverage
+
+PIECE_BYTES = 32 << 20  # read at a time
+HEAD_BYTES = 64 << 10  # of the file's beginning, put before every piece: each is then understood alike
+log = logging.getLogger(__name__)
+
+OUTPUTS = (".jsonl", ".csv", ".tsv")
+WHOLE = (b"PAR1", b"\xff\xfe", b"\xfe\xff", b"[")  # Parquet, UTF-16 and one JSON list are read in one piece
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One row of the file and what the model says about it."""
+
+    line: int
+    row: Mapping[str, Any]
+    answer: Answer
+
+
+class FilePredictions:
+    """Answers to the rows of a file, made as they are asked for; `coverage` and `tables` grow with them."""
+
+    def __init__(self, opened: ModelDirectory, path: str, columns: Mapping[str, str] | None = None) -> None:
+        self.opened, self.path, self.columns = opened, path, columns
+        self.coverage = Coverage(0, 0, 0, 0)
+        self.first: Table | None = None
+
+    def __iter__(self) -> Iterator[Answered]:
+        with Progress(None, "rows", "predict") as progress:
+            for table in read_in_pieces(self.path, self.columns):
+                if self.first is None:
+                    self.first = table
+                    for line in table.lines():
+                        log.info("%s", line)
+                    self.opened = for_rows(self.opened, table)
+                    check_shape(self.opened, table)
+                o = self.opened
+                found = predict_rows(
+                    o.model, o.task, o.tokenizer, table.rows, max_length=o.max_length, progress=progress
+                )
+                self.coverage = added(self.coverage, found.coverage)
+                for line, row, answer in zip(table.line_numbers, table.rows, found.answers, strict=True):
+                    yield Answered(line, row, answer)
+
+
+def read_in_pieces(
+    path: str, columns: Mapping[str, str] | None = None, *, piece_bytes: int = PIECE_BYTES
+) -> Iterator[Table]:
+    """The rows of a file, with or without labels, in tables of at most about `piece_bytes` of text.
+
+    Raises BertworksError, with the line, for a file that cannot be read as rows.
+    """
+    with open_file(path) as source:
+        begin = source.handle.read(piece_bytes)
+        rest = source.handle.read(1)
+        if not rest or begin.startswith(WHOLE) or b"\n" not in begin:
+            yield parse_table(begin + rest + source.handle.read(), path, columns=columns, labelled=False)
+            return
+        yield from _pieces(source.handle, begin + rest, path, columns, piece_bytes)
+
+
+def _pieces(
+    handle: IO[bytes], begin: bytes, path: str, columns: Mapping[str, str] | None, piece_bytes: int
+) -> Iterator[Table]:
+    head, _ = cut_at_record(begin[:HEAD_BYTES])
+    head_rows = len(parse_table(head, path, columns=columns, labelled=False).rows) if head else 0
+    waiting, lines_before, is_first = begin, 0, True
+    while waiting:
+        more = handle.read(piece_bytes)
+        piece, waiting = cut_at_record(waiting) if more else (waiting, b"")
+        waiting += more
+        if not piece:
+            continue
+        if is_first:
+            yield parse_table(piece, path, columns=columns, labelled=False)
+        elif piece.strip():
+            yield _without_head(head, head_rows, piece, lines_before, path, columns)
+        lines_before += piece.count(b"\n")
+        is_first = False
+
+
+def _without_head(
+    head: bytes, head_rows: int, piece: bytes, lines_before: int, path: str, columns: Mapping[str, str] | None
+) -> Table:
+    table = parse_table(head + piece, path, columns=columns, labelled=False)
+    shift = lines_before - head.count(b"\n")
+    numbers = [number + shift for number in table.line_numbers[head_rows:]]
+    return Table(path, table.rows[head_rows:], table.columns, table.header, {}, table.format, numbers, table.unit)
+
+
+def cut_at_record(data: bytes) -> tuple[bytes, bytes]:
+    """Split after the last line end that cannot lie inside quotes; (b"", data) where there is none.
+
+    Where quotes are plain characters every line end will do, so one with an even number of them before it will too.
+    """
+    end = len(data)
+    quotes = data.count(b'"')
+    while True:
+        at = data.rfind(b"\n", 0, end)
+        if at < 0:
+            return b"", data
+        quotes -= data.count(b'"', at, end)
+        if quotes % 2 == 0:
+            return data[: at + 1], data[at + 1 :]
+        end = at
+
+
+def write_answers(predictions: FilePredictions, out: Path) -> int:
+    """Write answers to `.jsonl`, `.csv` or `.tsv`; returns their number."""
+    form = output_form(out)
+    with whole_file(out, text=True) as handle:
+        if form == ".jsonl":
+            return write_json_lines(predictions, handle)
+        return write_delimited(predictions, handle, "," if form == ".csv" else "\t")
+
+
+def output_form(out: Path) -> str:
+    """The extension of a file of answers. Raises BertworksError for one that is not written."""
+    if out.suffix not in OUTPUTS:
+        raise BertworksError(f"{out}: answers are not written as `{out.suffix}`", f"end it in {', '.join(OUTPUTS)}")
+    return out.suffix
+
+
+def write_json_lines(predictions: FilePredictions, handle: IO[str]) -> int:
+    """One answer a line, as `predict --json`."""
+    count = 0
+    for found in predictions:
+        handle.write(json.dumps(plain(found.answer.to_json()), ensure_ascii=False) + "\n")
+        count += 1
+    return count
+
+
+def write_delimited(predictions: FilePredictions, handle: IO[str], delimiter: str) -> int:
+    """What was read of each row, under its column names, then `prediction` and `probability` (a score: one column)."""
+    writer = csv.writer(handle, delimiter=delimiter, lineterminator="\n")
+    count, columns = 0, {}
+    for count, found in enumerate(predictions, 1):
+        told = found.answer.to_json()
+        said = {"prediction": told.get("label", told["score"])}
+        if "label" in told:
+            said["probability"] = told["score"]
+        if count == 1:
+            columns = predictions.first.columns if predictions.first is not None else {}
+            writer.writerow([*columns.values(), *said])
+        writer.writerow([*(found.row.get(role, "") for role in columns), *said.values()])
+    return count
