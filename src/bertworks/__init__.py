@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from bertworks.base.errors import BertworksError
 
 if TYPE_CHECKING:
+    from bertworks.api import Model as Model
     from bertworks.api import TextClassifier as TextClassifier
     from bertworks.api import finetune as finetune
     from bertworks.api import load as load
 
 __version__ = "0.1.0"
-__all__ = ["load", "finetune", "TextClassifier", "BertworksError", "__version__"]
+__all__ = ["load", "Model", "finetune", "TextClassifier", "BertworksError", "__version__"]
 
 logging.getLogger("bertworks").addHandler(logging.NullHandler())  # the API is silent unless the program listens
 

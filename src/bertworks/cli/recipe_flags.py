@@ -14,6 +14,8 @@ from bertworks.base.field_comments import field_comments
 from bertworks.base.recipe import Key, keys
 from bertworks.cli.flags import FLAGS
 
+NOTHING = "none"  # as a recipe writes it
+
 
 def add_recipe(parser: argparse.ArgumentParser, kind: type[Any], short: Mapping[str, str]) -> None:
     """A flag for every key of a recipe (`--train.lr`), and short names for some; `overrides` reads them all.
@@ -25,8 +27,8 @@ def add_recipe(parser: argparse.ArgumentParser, kind: type[Any], short: Mapping[
     for flag, name in short.items():
         shared = FLAGS.get(flag, {})
         metavar = shared.get("metavar") or _metavar(known[name].annotation)
-        help = shared.get("help") or f"--{name}"
-        parser.add_argument(flag, action=_Set, comments=comments, key=known[name], metavar=metavar, help=help)
+        words = shared.get("help")
+        parser.add_argument(flag, action=_Set, comments=comments, key=known[name], metavar=metavar, help=words)
     group = parser.add_argument_group("recipe", "every key of a recipe, over what its file says")
     for name, key in known.items():
         group.add_argument(f"--{name}", action=_Set, comments=comments, key=key, metavar=_metavar(key.annotation))
@@ -58,6 +60,8 @@ class _Set(argparse.Action):
         default = self._key.default
         told = "required" if default is dataclasses.MISSING else f"default {_shown(default)}"
         words = self._words or self._comments().get(self._key.name)
+        if words and _shown(default) == NOTHING:
+            return words.replace("%", "%%")
         return (f"{words} ({told})" if words else told).replace("%", "%%")
 
     @help.setter
@@ -76,7 +80,7 @@ def _comments(kind: type[Any]) -> dict[str, str]:
 
 def _shown(default: object) -> str:
     if default is None or default in ({}, (), [], ""):
-        return "none"
+        return NOTHING
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
