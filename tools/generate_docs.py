@@ -102,7 +102,8 @@ def _signature(name: str, public: Callable[..., object]) -> str:
         for one in signature.parameters.values()
         if one.name not in ("self", "cls")
     ]
-    result = "" if signature.return_annotation is signature.empty else f" -> {_Written(signature.return_annotation)!r}"
+    is_silent = inspect.isclass(public) or signature.return_annotation is signature.empty
+    result = "" if is_silent else f" -> {_Written(signature.return_annotation)!r}"
     line = f"{name}{signature.replace(parameters=arguments, return_annotation=signature.empty)}{result}"
     if len(line) <= WIDTH:
         return line
