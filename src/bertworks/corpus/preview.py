@@ -18,6 +18,7 @@ from bertworks.text.tokenizer import Tokenizer
 FILES = 8  # looked into, spread evenly over the input
 CHARS_PER_FILE = 20_000  # about 4,000 tokens: a share of 5% is known within 1%
 EXAMPLE_CHARS = 110
+FEW_CJK = 2000  # characters; ordinary Chinese text uses 3,500
 _CJK = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af]")
 
 
@@ -118,8 +119,9 @@ def _unknown(
         if token_id == tokenizer.unk_token_id
     )
     chinese = sum(count for word, count in words.items() if _CJK.search(word))
-    if 2 * chinese > lost and not any(_CJK.search(token) for token in tokenizer.tokens):
-        why = "the vocabulary has no CJK characters"
+    there = sum(len(token) == 1 and _CJK.match(token) is not None for token in tokenizer.tokens)
+    if 2 * chinese > lost and there < FEW_CJK:
+        why = f"the vocabulary has {f'only {there:,}' if there else 'no'} CJK characters"
     else:
         often = ", ".join(f"`{word[:20]}`" for word, _ in words.most_common(3))
         why = f"most often unknown: {often}"

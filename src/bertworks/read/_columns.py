@@ -1,10 +1,8 @@
-"""JSON lines, CSV, TSV and Parquet: documents in one column of a table, row by row."""
+"""JSON lines and Parquet: documents in one column, row by row."""
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -66,52 +64,6 @@ def read_jsonl(
         yield text, line
 
 
-def read_csv(
-    source: SourceFile,
-    column: str | None,
-    understood: Understood,
-    drop: Drop,
-    *,
-    drop_bad: DropBad,
-    tabs: bool,
-) -> Iterator[tuple[str, int]]:
-    """The text of every record after the header, with its first line; quoted fields may hold line ends."""
-    drop_bytes, drop_lines = drop_bad
-    csv.field_size_limit(sys.maxsize)  # of the process, and nobody wants the 128 KiB it starts with
-    head = source.peek().partition(b"\n")[0].decode("utf-8", "replace")
-    delimiter = "\t" if tabs else max(",;\t|", key=head.count)
-    records = csv.reader(_text_lines(source, drop, drop_bytes), delimiter=delimiter, strict=True)
-    header: list[str] = []
-    chosen = -1
-    line = 1
-    while True:
-        try:
-            record = next(records, None)
-        except csv.Error as error:
-            raise BertworksError(
-                f"{source.path}:{line}: not {'TSV' if tabs else 'CSV'}, {_lower(str(error))}",
-                "a quote that does not close? a quote inside a quoted field is written twice",
-            ) from error
-        if record is None:
-            return
-        began, line = line, records.line_num + 1
-        if not record:
-            continue
-        if not header:
-            header = [name.strip() for name in record]
-            chosen = header.index(choose_column(source, column, header, header))
-            understood(header[chosen])
-        elif len(record) == len(header):
-            yield record[chosen], began
-        elif drop_lines:
-            drop("line with another number of columns", 1)
-        else:
-            raise BertworksError(
-                f"{source.path}:{began}: {len(record)} columns, the header has {len(header)}",
-                "quote fields that hold the delimiter, or drop such lines with `--bad-lines drop`",
-            )
-
-
 def read_parquet(
     source: SourceFile, column: str | None, understood: Understood, drop: Drop
 ) -> Iterator[tuple[str, int]]:
@@ -160,14 +112,6 @@ def choose_column(source: SourceFile, wanted: str | None, names: Sequence[str], 
     if len(texts) == 1:
         return texts[0]
     raise BertworksError(f"{source.path}: no column `text` among: {there}", "name it with `--columns text=NAME`")
-
-
-def _text_lines(source: SourceFile, drop: Drop, drop_bytes: bool) -> Iterator[str]:
-    offset = 0
-    for line, raw in enumerate(source.handle, 1):
-        text = decode_or_drop(raw, source, drop, drop_bytes, line=line, offset=offset)
-        offset += len(raw)
-        yield text
 
 
 def _without_half_characters(text: str, source: SourceFile, line: int, drop: Drop, drop_bytes: bool) -> str:

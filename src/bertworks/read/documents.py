@@ -16,7 +16,8 @@ from typing import Literal, NamedTuple
 
 from bertworks.base.errors import BertworksError
 from bertworks.read._blocks import read_lines, read_plain, read_wiki
-from bertworks.read._columns import read_csv, read_jsonl, read_parquet
+from bertworks.read._columns import read_jsonl, read_parquet
+from bertworks.read._delimited import read_delimited_documents
 from bertworks.read.encoding import BOM, refuse_utf16
 from bertworks.read.open import SourceFile, find_files, open_file
 
@@ -111,20 +112,18 @@ def _read_file(source: SourceFile, how: Reading, report: ReadReport) -> Iterator
         return read_parquet(source, how.column, understood, report.drop)
     if source.peek().startswith(BOM):
         source.handle.read(len(BOM))
+    drop_bad = how.bad_bytes == "drop", how.bad_lines == "drop"
     if kind == "JSON lines":
-        drop_bad = how.bad_bytes == "drop", how.bad_lines == "drop"
         return read_jsonl(source, how.column, understood, report.drop, drop_bad=drop_bad, limit=limit)
     if kind in ("CSV", "TSV"):
-        drop_bad = how.bad_bytes == "drop", how.bad_lines == "drop"
-        return read_csv(source, how.column, understood, report.drop, drop_bad=drop_bad, tabs=kind == "TSV")
+        return read_delimited_documents(source, how.column, understood, report.drop, drop_bad=drop_bad)
     understood()
-    drop_bytes = how.bad_bytes == "drop"
     if kind == "WikiExtractor":
-        return read_wiki(source, report.drop, drop_bytes=drop_bytes, limit=limit)
+        return read_wiki(source, report.drop, drop_bytes=drop_bad[0], limit=limit)
     if how.documents == "lines":
-        return read_lines(source, report.drop, drop_bytes=drop_bytes, limit=limit)
+        return read_lines(source, report.drop, drop_bytes=drop_bad[0], limit=limit)
     whole = how.documents == "files"
-    return read_plain(source, report.drop, whole=whole, drop_bytes=drop_bytes, limit=limit)
+    return read_plain(source, report.drop, whole=whole, drop_bytes=drop_bad[0], limit=limit)
 
 
 def _kind(source: SourceFile) -> str:
