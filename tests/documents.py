@@ -1,7 +1,7 @@
 """Code blocks of README and docs, and how they are run.
 
-A block is fenced with three backticks and a language. `sh` and `python` blocks run; an HTML comment on the line before may
-say otherwise:
+A block is fenced with three backticks and a language. `sh` and `python` blocks run; an HTML comment on the line before
+may say otherwise:
 
     <!-- docs: slow -->                 runs with the slow tests only, in its place among the others
     <!-- docs: not run, because … -->   never runs (it needs a network, another machine); it is still parsed
@@ -99,7 +99,11 @@ def run(block: Block, folder: Path, names: dict[str, object]) -> str:
             exec(compile(block.code, block.place, "exec"), names)
         return printed.getvalue()
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block.code], cwd=folder, env=environment(folder), capture_output=True, text=True
+        ["bash", "-euo", "pipefail", "-c", block.code],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, f"{block.place}: exit {done.returncode}\n{done.stderr[-2000:]}"
     return done.stdout
