@@ -91,6 +91,7 @@ def test_dropped_rows_are_counted_by_reason() -> None:
 
 def test_minus_is_a_label_beside_plus_and_minus_one_beside_one() -> None:
     assert not table("text,label\na,+\nb,-\n").dropped
+    assert not table("text,label\n" + "a,+\n" * 40 + "b,-\n").dropped
     assert not table("text,label\na,1\nb,-1\nc,0\n").dropped
     rows = "".join(f"t{i},{i % 3}\n" for i in range(60))
     assert table(f"text,label\n{rows}x,-1\n").dropped == {"label `-1`, no gold label": 1}

@@ -58,7 +58,6 @@ def parse_quoted(text: str, delimiter: str, *, backslash: bool = False, cut: boo
     reader = csv.reader(
         io.StringIO(text, newline=""),
         delimiter=delimiter,
-        doublequote=not backslash,
         escapechar="\\" if backslash else None,
         strict=True,
     )
