@@ -86,7 +86,7 @@ def is_blank(raw: bytes) -> bool:
 def decode_or_drop(raw: bytes, source: SourceFile, drop: Drop, drop_bytes: bool, *, line: int, offset: int = 0) -> str:
     """Text of `raw`; where `drop_bytes`, what is not UTF-8 is dropped and counted instead of an error."""
     if not drop_bytes:
-        return decode(raw, source.path, line=line, offset=offset)
+        return decode(raw, source.path, line=line, offset=source.text_offset + offset)
     text = raw.decode("utf-8", "ignore")
     if not text.isascii() or len(text) < len(raw):
         drop(BAD_BYTES, len(raw) - len(text.encode()))

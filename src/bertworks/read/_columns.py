@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -91,7 +92,8 @@ def read_parquet(
                     else:
                         yield text, row
         except (pa.ArrowInvalid, OSError) as error:
-            message = f"{source.path}: not a whole Parquet file, {_lower(str(error).splitlines()[0])}"
+            what = re.split(r"[.\n]", str(error), maxsplit=1)[0]
+            message = f"{source.path}: not a whole Parquet file, {_lower(what)}"
             raise BertworksError(message, "fetch or write the file again") from error
 
 

@@ -14,6 +14,7 @@ from bertworks.base.errors import BertworksError
 from bertworks.read._blocks import Drop, decode_or_drop, is_blank
 from bertworks.read._columns import DropBad, Understood, choose_column
 from bertworks.read.dialect import choose_delimiter, is_header
+from bertworks.read.encoding import BOM
 from bertworks.read.fields import looks_quoted, parse_plain, parse_quoted
 from bertworks.read.open import PEEK_BYTES, SourceFile
 
@@ -56,7 +57,7 @@ def read_delimited_documents(
 
 def _writing(source: SourceFile, column: str | None) -> _Writing:
     raw = source.peek()
-    is_cut = len(raw) >= PEEK_BYTES
+    is_cut = len(raw) >= PEEK_BYTES - len(BOM)
     if is_cut and b"\n" in raw:
         raw = raw[: raw.rindex(b"\n") + 1]
     head = raw.decode("utf-8", "replace")
@@ -64,7 +65,7 @@ def _writing(source: SourceFile, column: str | None) -> _Writing:
     delimiter = choose_delimiter(str(source.path), head, asked)
     if delimiter is None:
         lines = parse_plain(head, "\0")
-        return _Writing(None, "plain", is_header(lines.records, asked), 1)
+        return _Writing(None, "plain", bool(lines.records) and is_header(lines.records, asked), 1)
     plain, quoted = parse_plain(head, delimiter), parse_quoted(head, delimiter, cut=is_cut)
     if delimiter == "\t" and plain.is_table() and not (quoted.is_table() and looks_quoted(plain)):
         quotes, parsed = "plain", plain
@@ -73,8 +74,9 @@ def _writing(source: SourceFile, column: str | None) -> _Writing:
     else:
         backslash = parse_quoted(head, delimiter, backslash=True, cut=is_cut)
         quotes, parsed = ("backslash", backslash) if backslash.is_table() else ("doubled", quoted)
-    records = parsed.records or [[]]
-    return _Writing(delimiter, quotes, is_header(records, asked), len(records[0]))
+    width = len(parsed.records[0]) if parsed.records else 0
+    even = [record for record in parsed.records if len(record) == width]
+    return _Writing(delimiter, quotes, bool(even) and is_header(even, asked), width)
 
 
 def _records(source: SourceFile, writing: _Writing, drop: Drop, drop_bytes: bool) -> Iterator[tuple[int, list[str]]]:

@@ -110,8 +110,7 @@ def _read_file(source: SourceFile, how: Reading, report: ReadReport) -> Iterator
 
     if kind == "Parquet":
         return read_parquet(source, how.column, understood, report.drop)
-    if source.peek().startswith(BOM):
-        source.handle.read(len(BOM))
+    source.skip_bom()
     drop_bad = how.bad_bytes == "drop", how.bad_lines == "drop"
     if kind == "JSON lines":
         return read_jsonl(source, how.column, understood, report.drop, drop_bad=drop_bad, limit=limit)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bertworks.base.errors import BertworksError, did_you_mean
+from bertworks.read.encoding import BOM
 
 PEEK_BYTES = 1 << 18  # what kind of file it is must show in its first 256 KiB
 PACKED_CHUNK_BYTES = 1 << 12  # 4 KiB of zstd can hold 64 MiB of text: this bounds the memory, and costs no speed
@@ -48,7 +49,7 @@ class _Decoder(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
-@dataclass(frozen=True)
+@dataclass
 class SourceFile:
     """An open file: its unpacked bytes, and how far the file on disk has been read."""
 
@@ -57,6 +58,13 @@ class SourceFile:
     packed: str
     """"" or the name of the compression."""
     file: io.FileIO
+    text_offset: int = 0
+    """Bytes before the text: 3 once a byte-order mark was skipped."""
+
+    def skip_bom(self) -> None:
+        """Pass over UTF-8's byte-order mark at the start."""
+        if self.peek().startswith(BOM):
+            self.text_offset = len(self.handle.read(len(BOM)))
 
     def peek(self) -> bytes:
         """The first 256 KiB, or all of a smaller file, without moving on (nothing may have been read yet)."""
