@@ -16,7 +16,8 @@ import zstandard
 from bertworks.corpus._wire import Reply
 from bertworks.corpus._worker import encoder, tokenise
 
-WORDS = "the cat sat on a mat while dogs ran far away from them in winter days of old towns".split()
+SENTENCE = "the cat sat on a mat while dogs ran far away from them in winter days of old towns"
+WORDS = SENTENCE.split()
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": gzip.compress,

@@ -36,7 +36,7 @@ _NOT_TEXT = (
     (re.compile(rb"SQLite format 3\x00"), "a database"),
 )
 _CONTROL = bytes(b for b in range(32) if b not in b"\t\n\v\f\r\x1b") + b"\x7f"
-CONTROL_SHARE = 0.02  # random bytes have 11% control characters; the worst text we know of has 0.5%
+CONTROL_SHARE, CONTROL_BYTES = 0.02, 8  # random bytes are 11% control characters; the worst text we know of is 0.5%
 
 
 class _Decoder(Protocol):
@@ -110,7 +110,7 @@ def not_text(head: bytes) -> str:
         if magic.match(head):
             return kind
     control = len(head) - len(head.translate(None, _CONTROL))
-    return "binary" if control > CONTROL_SHARE * len(head) else ""
+    return "binary" if control >= CONTROL_BYTES and control > CONTROL_SHARE * len(head) else ""
 
 
 def find_files(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Path], dict[str, int]]:
