@@ -111,8 +111,9 @@ def test_the_table_says_where_the_floor_wins() -> None:
 
     def said(floor: float) -> str:
         found = Bought(floor, summarise(random), summarise(pretrained), paired_difference(pretrained, random))
-        assert [row["start"] for row in found.table()] == ["tfidf", "random", "reference"]
-        assert [row["n"] for row in found.table()] == [1, 3, 3]
+        table = found.table(is_reference=True)
+        assert [row["start"] for row in table] == ["tfidf", "random", "reference"]
+        assert [row["n"] for row in table] == [1, 3, 3]
         return told.bought(found, is_reference=True)
 
     assert "bought: +20.0%" in said(0.60)
@@ -120,6 +121,20 @@ def test_the_table_says_where_the_floor_wins() -> None:
     assert "beats the pre-trained start" not in said(0.60)
     assert "beats the pre-trained start by 8.0%" in said(0.80)
     assert "is beaten by both" in said(0.40)
+
+
+def test_what_was_learned_is_said_as_it_is(tmp_path: Path) -> None:
+    from bertworks.reproduce import told
+
+    def said(below: float) -> str:
+        figures = {"mlm_loss": 6.4 - below, "unigram_entropy": 6.4, "below_unigram": below, "mlm_accuracy": 0.1}
+        return told.pretrained(figures, tmp_path)
+
+    assert "0.05 above word frequencies" in said(-0.05)
+    assert "hardly more than which words are frequent" in said(-0.05)
+    assert "hardly their order" in said(0.6)
+    assert "1.10 below word frequencies" in said(1.1)
+    assert "begins to use the order" in said(1.1)
 
 
 def test_a_stopped_stage_ends_the_demo() -> None:

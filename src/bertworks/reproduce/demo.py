@@ -68,7 +68,7 @@ def demo(out: Path, settings: DemoSettings, say: Say, *, overwrite: bool = False
         "fill_top1": guesses.top1,
         "fill_top1_unigram": guesses.unigram_top1,
         "reference": reference is not None,
-        "table": bought.table(),
+        "table": bought.table(is_reference=reference is not None),
     }
     write_json(out / "result.json", result)
     say(told.bought(bought, is_reference=reference is not None))

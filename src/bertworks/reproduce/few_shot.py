@@ -53,10 +53,11 @@ class Bought:
     pretrained: Summary
     difference: PairedDifference
 
-    def table(self) -> list[dict[str, Any]]:
+    def table(self, *, is_reference: bool) -> list[dict[str, Any]]:
         """One row a start: `start`, `mean`, `sd`, `n`; the floor has nothing random, so its spread is 0 and n is 1."""
+        pretrained = "reference" if is_reference else "pretrained"
         rows: list[dict[str, Any]] = [{"start": "tfidf", "mean": self.floor, "sd": 0.0, "n": 1}]
-        for name, one in (("random", self.random), ("reference", self.pretrained)):
+        for name, one in (("random", self.random), (pretrained, self.pretrained)):
             rows.append({"start": name, "mean": one.mean, "sd": one.sd or 0.0, "n": one.n})
         return rows
 

@@ -12,6 +12,7 @@ REFERENCE = "bertworks-mini, the reference checkpoint of the package"
 NO_REFERENCE = "this build carries no reference checkpoint, so the weights just trained take its place"
 
 
+FREQUENCIES = 0.2  # nats below word frequencies: little else was learned
 PLATEAU = 0.7  # nats below word frequencies: what knowing a text's words, but not their order, comes to
 
 
@@ -23,18 +24,23 @@ def before_pretraining(minutes: float) -> str:
 def pretrained(figures: Mapping[str, float], run: Path) -> str:
     """What the minutes gave, against knowing only how frequent each word is."""
     below = figures["below_unigram"]
+    side = "below" if below >= 0 else "above"
     pairs = f", next sentence {figures['nsp_accuracy']:.1%} (chance: 50%)" if "nsp_accuracy" in figures else ""
-    learned = (
-        "so short a run learns which words go with a text, hardly their order; what follows uses longer training"
-        if below < PLATEAU
-        else "it begins to use the order of words; what follows uses longer training"
-    )
     return (
-        f"   held-out chapters: {figures['mlm_loss']:.2f} nats a masked token, {below:.2f} below word frequencies "
-        f"alone ({figures['unigram_entropy']:.2f})\n"
+        f"   held-out chapters: {figures['mlm_loss']:.2f} nats a masked token, {abs(below):.2f} {side} word "
+        f"frequencies alone ({figures['unigram_entropy']:.2f})\n"
         f"   right: masked tokens {figures['mlm_accuracy']:.1%}{pairs}; curves: {run / 'curves.png'}\n"
-        f"   {learned}"
+        f"   {learned(below)}; what follows uses longer training"
     )
+
+
+def learned(below: float) -> str:
+    """What a loss so many nats below word frequencies has learned, in a sentence."""
+    if below < FREQUENCIES:
+        return "so short a run learns hardly more than which words are frequent"
+    if below < PLATEAU:
+        return "so short a run learns which words go with a text, hardly their order"
+    return "it begins to use the order of the words"
 
 
 def guessed(guesses: Guesses, *, is_reference: bool) -> str:
@@ -61,7 +67,7 @@ def before_few_shot(seeds: int) -> str:
 def bought(found: Bought, *, is_reference: bool) -> str:
     """The table, the paired difference, and where the floor wins."""
     rows = [["start", "accuracy", "sd", "n"]]
-    for row in found.table():
+    for row in found.table(is_reference=is_reference):
         spread = f"{row['sd']:.1%}" if row["n"] > 1 else "-"
         rows.append([str(row["start"]), f"{row['mean']:.1%}", spread, str(row["n"])])
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
