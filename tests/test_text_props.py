@@ -24,7 +24,10 @@ LETTERS = "abde019.,!?'\"-()[]éÉñßﬁßi一中\u3400\U00020000。！？；�
 TOKENS = (
     *SPECIAL_NAMES.values(),
     *dict.fromkeys(LETTERS),
-    *(f"##{letter}" for letter in dict.fromkeys("abcdeABC019éñßﬁσς\u1161\u11ab\u3099\u0301\u0323")),
+    *(
+        f"##{letter}"
+        for letter in dict.fromkeys("abcdeABC019éñßﬁσς\u1161\u11ab\u3099\u0301\u0323\U0001d165\U0001d16d\u302e")
+    ),
     *("ab", "##ab", "abc", "##bcd", "de", "##de0", "CA", "##19"),
 )
 TOKENIZERS = {

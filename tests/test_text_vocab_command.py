@@ -25,7 +25,7 @@ PARAGRAPHS = [
 def texts(tmp_path: Path) -> Path:
     folder = tmp_path / "texts"
     folder.mkdir()
-    (folder / "a.txt").write_text("\n\n".join(PARAGRAPHS), encoding="utf-8")
+    (folder / "a.txt").write_text("\n\n".join([*PARAGRAPHS, "once"]), encoding="utf-8")
     (folder / "b.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in [*PARAGRAPHS, ""]))
     return folder
 
@@ -38,7 +38,7 @@ def test_learns_what_the_function_learns(texts: Path, tmp_path: Path, command: R
     done = command("vocab", texts, "--out", "v", "--size", 200, "--json")
     assert (done.returncode, done.stdout.count("\n")) == (0, 1), done.stderr
     result = json.loads(done.stdout)
-    stripped = [text.strip() for text in PARAGRAPHS]
+    stripped = [*(text.strip() for text in PARAGRAPHS), "once"]
     same = learn([*stripped, *PARAGRAPHS], size=200)
     assert Tokenizer.load(tmp_path / "v").fingerprint == same.fingerprint == result["fingerprint"]
     assert files_in(tmp_path / "v") == [
@@ -49,7 +49,7 @@ def test_learns_what_the_function_learns(texts: Path, tmp_path: Path, command: R
     ]
     assert result["size"] == same.vocab_size
     assert result["lowercase"] is True
-    assert result["documents"] == 6
+    assert result["documents"] == 7
     assert result["bytes"] == sum(len(text.encode()) for text in [*stripped, *PARAGRAPHS])
     assert list(result["dropped"].values()) == [1]
     assert result["unknown_share"] == 0

@@ -6,6 +6,7 @@ Follows google-research/bert eedf571, `tokenization.py`; shares no code with ber
 from __future__ import annotations
 
 import unicodedata
+from functools import cache
 
 CJK_RANGES = (
     (0x4E00, 0x9FFF),
@@ -19,16 +20,24 @@ CJK_RANGES = (
 )
 
 
+@cache
 def is_control(char: str) -> bool:
     if char in ("\t", "\n", "\r"):
         return False
     return unicodedata.category(char) in ("Cc", "Cf")
 
 
+@cache
 def is_whitespace(char: str) -> bool:
     return char in (" ", "\t", "\n", "\r") or unicodedata.category(char) == "Zs"
 
 
+@cache
+def is_cjk(char: str) -> bool:
+    return any(first <= ord(char) <= last for first, last in CJK_RANGES)
+
+
+@cache
 def is_punctuation(char: str) -> bool:
     code = ord(char)
     if 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126:
@@ -46,7 +55,7 @@ def basic_tokens(text: str, *, lowercase: bool) -> list[str]:
     text = "".join(output)
     output = []
     for char in text:  # 2. CJK
-        if any(first <= ord(char) <= last for first, last in CJK_RANGES):
+        if is_cjk(char):
             output += [" ", char, " "]
         else:
             output.append(char)

@@ -84,7 +84,11 @@ def _resolved(read: _Read, config: Mapping[str, Any], *, lowercase: bool | None,
         names["unk"] = read.unknown
     refuse_without_specials({token: at for at, token in enumerate(read.tokens)}, names, read.source)
     rules = read.rules
-    flags = {name: config[key] for key, name in _FLAGS.items() if key in config}
+    flags = {
+        name: config[key]
+        for key, name in _FLAGS.items()
+        if key in config and (config[key] is not None or "accents" in key)
+    }
     if rules is None and "lowercase" not in flags:
         flags["lowercase"] = looks_lowercase(read.tokens)
         if lowercase is None:

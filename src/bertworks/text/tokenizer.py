@@ -59,7 +59,7 @@ class Tokenizer:
     def __init__(self, description: Description) -> None:
         self._description = description
         self.tokens: list[str] = list(description.tokens)
-        self.vocab: dict[str, int] = dict(description.vocab)
+        self.vocab: dict[str, int] = description.vocab
         self.vocab_size = len(self.tokens)
         self.lowercase = description.rules.lowercase
         self.pad_token_id, self.unk_token_id, self.cls_token_id, self.sep_token_id, self.mask_token_id = (
