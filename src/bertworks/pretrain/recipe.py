@@ -93,7 +93,6 @@ class MachineRecipe:
     micro_tokens: int = 8192  # row places computed at a time; the update does not depend on it
     threads: int | None = None  # None = all cores
     keep_memory: bool = True  # the allocator setting that avoids page faults on glibc
-    compile: bool = False  # torch.compile of each layer; needs a C++ compiler
 
 
 @dataclass(frozen=True)
