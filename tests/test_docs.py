@@ -138,3 +138,29 @@ def test_named_files_exist(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     named = re.findall(r"`((?:src/bertworks|tests|recipes|docs|tools)/[\w./-]+)`", text)
     assert [one for one in named if not (ROOT / one).exists()] == []
+
+
+# Where the project was made is nobody's affair: paths of one machine, notes that do not ship, threads nobody can open.
+FOREIGN = re.compile(
+    r"(?<![\w.)])/(?:work|home)/\w|\bSPEC-BERT\b|\banchors/|\bshared/(?!data)|\b[Ii]ssue #?\d"
+)
+
+
+def test_the_project_speaks_of_itself(checkout: Path) -> None:
+    for bad in ("see /home/me/x", "SPEC-BERT §1", "anchors/style.md", "Issue #7", "shared/DESIGN.md"):
+        assert FOREIGN.search(bad), bad
+    for good in ("home/", "../shared/data", "an issue", "a/home/b"):
+        assert not FOREIGN.search(good), good
+    folders = ("src", "tests", "docs", "recipes", "tools", ".ci")
+    files = [path for folder in folders for path in (checkout / folder).rglob("*") if path.is_file()]
+    files += [path for path in checkout.iterdir() if path.is_file()]
+    kinds = ("", ".py", ".md", ".toml", ".sh", ".cff", ".txt")
+    read = [path for path in files if path.suffix in kinds and path != Path(__file__) and path.name != "vocab.txt"]
+    assert len(read) > 150
+    found = {
+        f"{path.relative_to(checkout)}:{number}"
+        for path in read
+        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").split("\n"), 1)
+        if FOREIGN.search(line)
+    }
+    assert found == set()
