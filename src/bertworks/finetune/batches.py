@@ -110,6 +110,9 @@ class TrainingBatches:
 
     def _packed(self, windows: list[Window], lengths: np.ndarray, row_length: int, group: int) -> list[MicroBatch]:
         row_of, start_of, n_rows = first_fit(lengths, row_length)
+        order = np.lexsort((start_of, row_of))  # as they stand, so that a sequence has one number however rows are cut
+        row_of, start_of, lengths = row_of[order], start_of[order], lengths[order]
+        windows = [windows[i] for i in order.tolist()]
         rows_each = max(1, self._micro_batch_tokens // row_length)
         made: list[MicroBatch] = []
         seen = 0

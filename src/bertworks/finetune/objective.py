@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bertworks.engine.dropout import PooledDropout
 from bertworks.finetune.batches import MicroBatch
+from bertworks.model.bert import BertForSentence
 from bertworks.model.config import BertConfig
+from bertworks.predict.first_tokens import sentence_logits
 from bertworks.tasks.task import Task
 
 _GROUPS = 16  # length groups of one update: rows double in length from 64 to at most 64 * 2^15
@@ -44,14 +46,14 @@ class Objective:
     dropout  None switches it off
     """
 
-    def __init__(self, model: nn.Module, task: Task, dropout: BatchDropout | None) -> None:
+    def __init__(self, model: BertForSentence, task: Task, dropout: BatchDropout | None) -> None:
         self.model, self.task, self.dropout = model, task, dropout
         self.step = 0
 
     def __call__(self, batch: MicroBatch, scales: Mapping[str, float]) -> dict[str, Tensor]:
         """The loss sum times its scale."""
         dropout = None if self.dropout is None else self.dropout.at(self.step, batch)
-        logits = self.model(batch.rows, dropout, direct=True)
+        logits = sentence_logits(self.model, batch.rows, dropout, direct=True)
         return {"loss": self.task.loss_sum(logits, batch.targets, batch.weights) * scales["loss"]}
 
 

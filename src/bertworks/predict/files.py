@@ -59,8 +59,8 @@ class FilePredictions:
                     o.model, o.task, o.tokenizer, table.rows, max_length=o.max_length, progress=progress
                 )
                 self.coverage = added(self.coverage, found.coverage)
-                for line, row, answer in zip(table.line_numbers, table.rows, found.answers, strict=True):
-                    yield Answered(line, row, answer)
+                for number, row, answer in zip(table.line_numbers, table.rows, found.answers, strict=True):
+                    yield Answered(number, row, answer)
 
 
 def read_in_pieces(

