@@ -70,7 +70,9 @@ def test_googles_config_is_read() -> None:
         "max_position_embeddings": 512, "num_attention_heads": 12, "num_hidden_layers": 12, "pooler_fc_size": 768,
         "type_vocab_size": 2, "vocab_size": 21128,
     }  # fmt: skip
-    assert BertConfig.from_json(google) == preset("base", 21_128)
+    config = BertConfig.from_json(google)
+    assert config == preset("base", 21_128)
+    assert config.layer_norm_eps == 1e-12  # in Google's code, not in its config
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,13 @@ def test_another_size_is_told_with_the_number_of_tensors(saved: Path) -> None:
     assert torch.equal(wide.embeddings.word, before), "nothing was copied before the refusal"
 
 
+def test_words_that_wrappers_leave_in_names_are_overlooked(saved: Path) -> None:
+    weights = {f"_orig_mod.module.{name}": tensor for name, tensor in read_weights(saved).items()}
+    other = model(2)
+    assert not load_into(other, weights).missing
+    assert torch.equal(other.encoder.embeddings.word, model().encoder.embeddings.word)
+
+
 def test_an_untied_decoder_is_refused_where_it_would_be_used(saved: Path) -> None:
     rewrite(saved, {"cls.predictions.decoder.weight": torch.zeros(53, 12)})
     load_encoder(saved)

@@ -83,8 +83,8 @@ def head_of(hf_name: str) -> str | None:
 
 
 def one_form(name: str) -> str:
-    """A checkpoint's name in the form this module speaks of."""
-    name = name.removeprefix(PREFIX)
+    """A checkpoint's name in the form this module speaks of; wrappers of torch (compile, DDP) leave words in front."""
+    name = re.sub(r"^(module\.|_orig_mod\.)+", "", name).removeprefix(PREFIX)
     name = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", name)
     return re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name)
 
