@@ -163,7 +163,8 @@ def _pairs(corpus: Corpus, documents: Ints, draw: np.random.Generator, length: i
 
 def _without_lone_sentence(at: Ints, end: Ints, last: Ints) -> Ints:
     """Chunk ends moved by a sentence where the chunk, or what is left of the document, would be one sentence."""
-    return np.asarray(np.where((end - at == 1) | (last - end == 1), np.minimum(end + 1, last), end))
+    two = np.minimum(np.maximum(end, at + 2), last)
+    return np.asarray(np.where(last - two == 1, last, two))
 
 
 def _some_sentences(draw: np.random.Generator, n: Ints) -> Ints:
