@@ -18,15 +18,15 @@ CONFIG = preset("tiny", 3001)
     ("kind", "spread", "furthest"), [("truncated_normal", 0.02 * 0.8796, 0.04), ("normal", 0.02, math.inf)]
 )
 def test_matrices_have_the_asked_spread(kind: str, spread: float, furthest: float) -> None:
-    encoder = BertEncoder(CONFIG, seeded(1), initialisation=kind)
-    table = encoder.embeddings.word.detach()
+    model = BertForPreTraining.new(CONFIG, seeded(1), initialisation=kind)
+    table = model.encoder.embeddings.word.detach()
     n = table.numel()
     assert abs(float(table.mean())) < 5 * spread / n**0.5
     assert float(table.std()) == pytest.approx(spread, rel=5 / (2 * n) ** 0.5)
     assert float(table.abs().max()) <= furthest
     assert float(table.abs().max()) > 0.0399, "the tail must be there"
     assert table[0].abs().sum() > 0, "[PAD] is not special"
-    for name, parameter in encoder.named_parameters():
+    for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
             assert (parameter == (1.0 if name.endswith("norm.weight") else 0.0)).all(), name
         else:

@@ -61,9 +61,9 @@ class BertForPreTraining(nn.Module):
         generator = generator or seeded(0)
         return cls(
             BertEncoder(config, generator, initialisation=initialisation),
-            Pooler(config, generator),
-            MaskedTokenHead(config, generator),
-            NextSentenceHead(config, generator),
+            Pooler(config, generator, initialisation=initialisation),
+            MaskedTokenHead(config, generator, initialisation=initialisation),
+            NextSentenceHead(config, generator, initialisation=initialisation),
         )
 
     @property

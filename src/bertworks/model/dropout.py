@@ -28,6 +28,7 @@ class TorchDropout:
 
     hidden     share dropped of embeddings and of what each sublayer adds
     attention  share dropped of the attention probabilities
+    generator  on the device of the model
     """
 
     def __init__(self, hidden: float, attention: float, generator: torch.Generator) -> None:

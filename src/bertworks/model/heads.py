@@ -18,10 +18,16 @@ from bertworks.model.initialise import initialise, seeded
 class Pooler(nn.Module):
     """tanh(W h + b) of each sequence's first token."""
 
-    def __init__(self, config: BertConfig, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        config: BertConfig,
+        generator: torch.Generator | None = None,
+        *,
+        initialisation: str = "truncated_normal",
+    ) -> None:
         super().__init__()
         self.dense = linear(config.hidden_size, config.hidden_size)
-        initialise(self, std=config.initializer_range, generator=generator or seeded(0))
+        initialise(self, std=config.initializer_range, generator=generator or seeded(0), kind=initialisation)
 
     def forward(self, hidden_states: Tensor, first_index: Tensor) -> Tensor:
         """(R, L, E) and (B,) flat indices -> (B, E)."""
@@ -32,13 +38,19 @@ class Pooler(nn.Module):
 class MaskedTokenHead(nn.Module):
     """Predicts words: dense, activation, LayerNorm, then the tied word table and a bias of its own."""
 
-    def __init__(self, config: BertConfig, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        config: BertConfig,
+        generator: torch.Generator | None = None,
+        *,
+        initialisation: str = "truncated_normal",
+    ) -> None:
         super().__init__()
         self.activation = config.hidden_act
         self.dense = linear(config.hidden_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.empty(config.vocab_size))
-        initialise(self, std=config.initializer_range, generator=generator or seeded(0))
+        initialise(self, std=config.initializer_range, generator=generator or seeded(0), kind=initialisation)
 
     def transform(self, hidden_states: Tensor, positions: Tensor) -> Tensor:
         """(R, L, E) and (P,) flat positions -> (P, E), ready for the decoder."""
@@ -76,10 +88,16 @@ class MaskedTokenHead(nn.Module):
 class NextSentenceHead(nn.Module):
     """Two classes on the pooled vector: 0 = the second part follows the first, 1 = it does not."""
 
-    def __init__(self, config: BertConfig, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        config: BertConfig,
+        generator: torch.Generator | None = None,
+        *,
+        initialisation: str = "truncated_normal",
+    ) -> None:
         super().__init__()
         self.classifier = linear(config.hidden_size, 2)
-        initialise(self, std=config.initializer_range, generator=generator or seeded(0))
+        initialise(self, std=config.initializer_range, generator=generator or seeded(0), kind=initialisation)
 
     def forward(self, pooled: Tensor) -> Tensor:
         """(B, E) -> logits (B, 2)."""
