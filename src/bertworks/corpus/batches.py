@@ -18,6 +18,16 @@ BATCH_BYTES = 1 << 19  # of text for a worker at once: a tenth of a second's wor
 DUPLICATE = "document that occurred before"
 
 
+class ChangedInput(BertworksError):
+    """The input is not what an unfinished build read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the input changed since this build began: other documents stand where its whole shards came from",
+            "restore the input, or delete the unfinished corpus and begin again",
+        )
+
+
 @dataclass(frozen=True)
 class Batch:
     """Documents on their way to a worker.
@@ -68,10 +78,10 @@ class BatchReader:
                 continue
             yield from self._tokenised_later(texts, sources, seen)
             if self.documents_read == before and self.digest.hexdigest() != self.state.shards[-1].digest:
-                raise changed_input()
+                raise ChangedInput()
             texts, sources, held_bytes = [], [], 0
         if self.documents_read < before:
-            raise changed_input()
+            raise ChangedInput()
         if texts:
             yield from self._tokenised_later(texts, sources, seen)
 
@@ -87,11 +97,3 @@ class BatchReader:
             chosen = new.tolist()
             ends = self.documents_read - len(texts) + 1 + new
             yield Batch([texts[i] for i in chosen], hashes[new], ends, sources[chosen[0]])
-
-
-def changed_input() -> BertworksError:
-    """The error for input that is not what an unfinished build read."""
-    return BertworksError(
-        "the input changed since this build began: other documents stand where its whole shards came from",
-        "restore the input, or delete the unfinished corpus and begin again",
-    )

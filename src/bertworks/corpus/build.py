@@ -20,7 +20,7 @@ from bertworks.base.errors import BertworksError
 from bertworks.base.files import whole_directory
 from bertworks.base.progress import Progress
 from bertworks.corpus._wire import Reply
-from bertworks.corpus.batches import Batch, BatchReader
+from bertworks.corpus.batches import Batch, BatchReader, ChangedInput
 from bertworks.corpus.duplicates import HASH_DTYPE, Hashes
 from bertworks.corpus.holdout import choose_holdout
 from bertworks.corpus.manifest import TOKENIZER, make_manifest
@@ -100,7 +100,7 @@ def build(
             rule = choose_holdout(holdout, (_hashes(out, shard) for shard in shards))
             finish(out, make_manifest(tokenizer, shards, rule, dropped, command))
         except BertworksError as error:
-            if error.exit_code == 2:
+            if error.exit_code == 2 and not isinstance(error, ChangedInput):
                 keep_or_clear(out, state, error)
             raise
         except OSError as error:

@@ -139,8 +139,7 @@ def _state(out: Path, now: Unfinished, overwrite: bool) -> Unfinished:
             now.shards = before.shards
             log.info("%s: going on after %s whole shards", out, f"{len(now.shards):,}")
             clear_remains(out, len(now.shards))
-            now.save(out)
-            return now
+            return now  # not saved before there is more of it: the input may still turn out to be another
     (out / MANIFEST).unlink(missing_ok=True)  # first of all: from here on it is no corpus
     for entry in list(out.iterdir()):
         remove_plainly(entry)
