@@ -63,18 +63,19 @@ def test_without_pairs_there_is_no_sentence_loss() -> None:
 
 
 def test_micro_batches_with_the_scale_of_the_whole_give_its_gradient() -> None:
-    """8 and 24 masked words in two micro-batches: the mean of their means would be another gradient."""
+    """With unequal counts in two micro-batches the mean of their means would be another gradient."""
     rows, positions, labels, next_labels = batch()
-    halves = [pack_rows([rows.input_ids.reshape(-1)[rows.sequence_ids.reshape(-1) == i].numpy() for i in part], None, 31)
-              for part in ([0, 1, 2], [3, 4, 5, 6])]  # fmt: skip
+    flat, owner = rows.input_ids.reshape(-1), rows.sequence_ids.reshape(-1)
+    parts = ([0, 1, 2], [3, 4, 5, 6])
+    halves = [pack_rows([flat[owner == i].numpy() for i in part], None, 31) for part in parts]
     built = model()
     whole = built.losses(rows, positions, labels, next_labels, masked_scale=1 / 17, sentence_scale=1 / 7).loss
     expected = torch.autograd.grad(whole, list(built.parameters()))
     counts = []
-    for half, part in zip(halves, ([0, 1, 2], [3, 4, 5, 6]), strict=True):
+    for half, part in zip(halves, parts, strict=True):
         at, words = [], []
         for position, label in zip(positions.tolist(), labels.tolist(), strict=True):
-            sequence = int(rows.sequence_ids.reshape(-1)[position])
+            sequence = int(owner[position])
             if sequence in part:
                 at.append(int(half.first_index[part.index(sequence)]) + position - int(rows.first_index[sequence]))
                 words.append(label)
@@ -92,7 +93,7 @@ def test_bfloat16_is_near_float32() -> None:
     """Shapes and sums of the half-precision path; its speed is no matter here."""
     rows, positions, labels, next_labels = batch()
     scales = {"masked_scale": 1 / 17, "sentence_scale": 1 / 7}
-    gradients = []
+    losses, gradients = [], []
     for dtype in (torch.float32, torch.bfloat16):
         built = model(dtype, std=0.1)
         for parameter in built.parameters():
@@ -101,12 +102,11 @@ def test_bfloat16_is_near_float32() -> None:
         assert found.masked_loss_sum.dtype == torch.float32
         found.loss.backward()
         assert built.encoder.embeddings.word.grad.dtype == dtype
-        gradients.append(
-            (float(found.loss.detach()), torch.cat([p.grad.flatten().float() for p in built.parameters()]))
-        )
-    assert gradients[1][0] == pytest.approx(gradients[0][0], rel=0.01)
-    assert gradients[1][0] != gradients[0][0]
-    assert float(F.cosine_similarity(gradients[0][1], gradients[1][1], dim=0)) > 0.999
+        losses.append(float(found.loss.detach()))
+        gradients.append(torch.cat([parameter.grad.flatten().float() for parameter in built.parameters()]))
+    assert losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert losses[1] != losses[0]
+    assert float(F.cosine_similarity(gradients[0], gradients[1], dim=0)) > 0.999
 
 
 def test_one_batch_is_memorised() -> None:
