@@ -14,6 +14,8 @@ from bertworks.base.randomness import generator
 
 BLOCK = 256  # samples a generator serves: enough to be vectorised, few enough that one sample alone costs little
 
+_NEVER = np.uint32(0xFFFFFFFF)  # the rank of what may not be chosen
+
 Ints = NDArray[np.int64]
 Ids = NDArray[np.int32]
 
@@ -73,24 +75,29 @@ def draw_masks(
     words    size of the replacement vocabulary
     """
     draw = generator("mask", seed, epoch, block)
-    n = len(lengths)
-    width = 1 << int(np.ceil(np.log2(max(2, lengths.max()))))
-    starts = np.cumsum(lengths) - lengths
-    rows = np.repeat(np.arange(n), lengths)
-    columns = np.arange(len(allowed)) - starts[rows]
-    open_places = np.zeros((n, width), bool)
-    open_places[rows, columns] = allowed
-    ranks = draw.integers(0, 1 << 32, (n, width), dtype=np.uint32)
-    ranks = (ranks & np.uint32(0xFFFFFFFF ^ (width - 1))) | np.arange(width, dtype=np.uint32)  # the place breaks ties
-    ranks[~open_places] = np.uint32(0xFFFFFFFF)
-    counts = np.minimum(rule.counts(lengths), open_places.sum(axis=1))
-    thresholds = np.sort(ranks, axis=1)[np.arange(n), np.maximum(counts, 1) - 1]
-    chosen = (ranks <= thresholds[:, None]) & open_places
-    chosen_rows, chosen_columns = np.nonzero(chosen)
-    draws = draw.random((n, width), dtype=np.float32)[chosen]
-    new_words = draw.integers(0, words, (n, width), dtype=np.int32)[chosen]
-    borders = np.searchsorted(chosen_rows, np.arange(n + 1))
-    return Masks(starts[chosen_rows] + chosen_columns, borders, draws, new_words)
+    n, width = len(lengths), 1 << int(np.ceil(np.log2(max(2, lengths.max()))))
+    to_grid = np.arange(n) * width - (np.cumsum(lengths) - lengths)  # from a place among the ids to one of n rows
+    places = (np.arange(len(allowed)) + np.repeat(to_grid, lengths))[allowed]
+    ranks = np.full(n * width, _NEVER)
+    ranks[places] = _distinct_ranks(draw, places, width)
+    grid = ranks.reshape(n, width)
+    counts = np.minimum(rule.counts(lengths), (grid != _NEVER).sum(axis=1))
+    bounds = np.sort(grid, axis=1)[np.arange(n), np.minimum(counts, width - 1)]
+    bounds[counts == width] = _NEVER
+    chosen = np.flatnonzero(grid < bounds[:, None])
+    return Masks(
+        chosen - np.repeat(to_grid, counts),
+        np.concatenate([[0], np.cumsum(counts)]),
+        draw.random(len(chosen), dtype=np.float32),
+        draw.integers(0, words, len(chosen), dtype=np.int32),
+    )
+
+
+def _distinct_ranks(draw: np.random.Generator, places: Ints, width: int) -> NDArray[np.uint32]:
+    """A random number below _NEVER for each place; the low bits are the place in its row, so no two of a row tie."""
+    low = np.uint32(width - 1)
+    raw = draw.bit_generator.random_raw((len(places) + 1) // 2).view(np.uint32)[: len(places)]
+    return np.asarray((raw >> np.uint32(1)) & ~low | places.astype(np.uint32) & low)
 
 
 def apply_masks(rule: MaskRule, input_ids: Ids, masks: Masks, mask_token_id: int, replacements: Ids) -> Ids:
