@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 
 import pytest
@@ -16,16 +17,23 @@ class CountedFault:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, at: int, fail: Callable[[], None]) -> None:
         self.calls, self.at, self.fail = 0, at, fail
+        self.names: list[str] = []  # of the calls, in order
         for name in HOOKS:
-            monkeypatch.setattr(files, name, self.hooked(getattr(files, name)))
+            monkeypatch.setattr(files, name, self.hooked(name, getattr(files, name)))
 
-    def hooked(self, real: Callable[..., object]) -> Callable[..., object]:
+    def hooked(self, name: str, real: Callable[..., object]) -> Callable[..., object]:
         """The real function with a count before it."""
 
         def call(*words: object) -> object:
             self.calls += 1
+            self.names.append(name)
             if self.calls == self.at:
                 self.fail()
             return real(*words)
 
         return call
+
+
+def full_disk() -> None:
+    """Fail as a full disk does."""
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -25,7 +25,7 @@ from bertworks.base.files import (
     whole_file,
     write_json,
 )
-from faults import Fault
+from faults import HOOKS, CountedFault, full_disk
 
 BIG = files.BUFFER_BYTES * 2 + 7  # three writes of the buffer
 
@@ -66,19 +66,19 @@ def test_each_failure_leaves_the_old_or_the_new_whole(
         states[content] = snapshot(tmp_path / content)
     assert states["old"] != states["new"]
     with monkeypatch.context() as patch:
-        fault = Fault(patch, None)
+        fault = CountedFault(patch, 0, full_disk)
         write(tmp_path / "counted", "new")
-    assert {"_write", "_fsync", "_rename"} <= set(fault.calls)
+    assert set(fault.names) == set(HOOKS)
 
     ends = []
-    for at in range(len(fault.calls)):
+    for at in range(1, fault.calls + 1):
         folder = tmp_path / f"fault-{at}"
         write(folder, "old")
         with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
-            failing = Fault(patch, at)
+            failing = CountedFault(patch, at, full_disk)
             write(folder, "new")
-        assert len(failing.calls) > at
-        assert snapshot(folder) in (states["old"], states["new"]), f"call {at}, {failing.calls[at]}"
+        assert failing.calls >= at
+        assert snapshot(folder) in (states["old"], states["new"]), f"call {at}, {failing.names[at - 1]}"
         ends.append(snapshot(folder) == states["new"])
         write(folder, "new")
         assert snapshot(folder) == states["new"]
@@ -138,7 +138,7 @@ def test_a_kill_leaves_whole_files_and_the_next_writer_clears_up(at: int, tmp_pa
 def test_an_error_names_what_the_user_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for write, named in ((write_text, tmp_path / "out"), (write_folder, tmp_path / "out" / "b")):
         with monkeypatch.context() as patch, pytest.raises(OSError, match="No space") as full:
-            Fault(patch, 0)
+            CountedFault(patch, 1, full_disk)
             write(tmp_path, "x")
         assert full.value.filename == str(named)
     with pytest.raises(FileNotFoundError) as missing, whole_directory(tmp_path / "new") as inside:
