@@ -112,7 +112,8 @@ def small_recipe(corpus: Path, minutes: float) -> PretrainRecipe:
             batch_tokens=2048,
             optimizer="muon",  # further down a minute than AdamW, by docs/log.md
             lr=4e-3,
-            evaluation_tokens=32_768,
+            evaluate_every=250,
+            evaluation_tokens=16_384,
         ),
     )
 
