@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import tokenizers
 
-from bertworks.text.rules import Description, Rules
+from bertworks.text.rules import Added, Description, Rules
 from bertworks.text.tokenizer import Tokenizer
 from bertworks.text.vocabulary import SPECIAL_NAMES
 from text_code_points import CODES, words_of_code_points
@@ -111,6 +111,15 @@ def test_specials_are_plain_text_unless_asked_for(exact: bool, special: str) -> 
     encoding = tokenizer.encode_with_offsets([text], specials=True)[0]
     assert encoding.offset_mapping.tolist() == [[0, 1], [1, len(text) - 1], [len(text) - 1, len(text)]]
     assert encoding.word_ids.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_the_longest_special_is_read(exact: bool) -> None:
+    added = tuple(Added(token) for token in (*SPECIAL_NAMES.values(), "[MASK]1", "[MASK"))
+    tokens = (*SPECIAL_NAMES.values(), "[MASK", "[MASK]1", "a")
+    tokenizer = Tokenizer(Description(tokens, Rules(lowercase=True, exact=exact), added=added))
+    ids = tokenizer.encode(["[MASK]1[MASK]a[MASKa"], specials=True)[0]
+    assert [tokens[token_id] for token_id in ids] == ["[MASK]1", "[MASK]", "a", "[MASK", "a"]
 
 
 def test_accents_before_or_after_lower_casing_come_to_the_same() -> None:

@@ -157,6 +157,15 @@ def test_counting_is_bounded() -> None:
     assert counts.dropped > 3000
 
 
+def test_rare_characters_stay_outside() -> None:
+    tokenizer = learn(["some words here " * 20_000, "na\u0436ve \u0436"], size=300)
+    assert [token for token in tokenizer.tokens if "\u0436" in token] == []
+    assert spelled(tokenizer, "na\u0436ve words") == ["[UNK]", "words"]
+    often = learn(["some na\u0436ve here " * 20], size=300)
+    assert spelled(often, "na\u0436ve") == ["na\u0436ve"]
+    assert {"\u0436", "##\u0436"} <= set(often.tokens)
+
+
 def test_size_is_a_limit_and_a_short_text_says_so(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "bertworks"):
         tokenizer = learn(["the cat sat on the mat, the cat"], size=5000)

@@ -79,7 +79,7 @@ def test_much_unknown_is_said(tmp_path: Path, command: Run) -> None:
     [
         (["nowhere", "--out", "v"], "error: nowhere: no such file or folder"),
         (["texts", "--out", "v", "--size", "20"], "error: a vocabulary of 20 tokens holds not even"),
-        (["texts", "--out", "texts"], "error: texts: exists already"),
+        (["nowhere", "--out", "texts"], "error: texts: exists already"),
         (["empty.txt", "--out", "v"], "error: empty.txt: is empty"),
         (["blank.txt", "--out", "v"], "error: no words to learn from in 0 texts of 0 characters"),
         (["latin.txt", "--out", "v"], "error: latin.txt:1: not UTF-8, byte 0xe9"),

@@ -215,8 +215,7 @@ def _merged(words: dict[str, int], fixed: list[str], size: int) -> list[str]:
 def _lines(words: dict[str, int]) -> Iterator[str]:
     """Every word as often as it was counted, in lines; the trainer takes texts, not counts."""
     line: list[str] = []
-    for word in sorted(words):
-        left = words[word]
+    for word, left in words.items():
         while left:
             now = min(left, FEED_WORDS - len(line))
             line += [word] * now
