@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,6 +149,28 @@ def test_words_of_specials_are_plain_text(vocab: Path, tmp_path: Path) -> None:
     specials = set(corpus.tokenizer().special_ids) - {corpus.tokenizer().unk_token_id}
     assert not specials & set(stored(corpus)[0][0])
     assert len(stored(corpus)[0][0]) > 8
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_corpus_may_stand_among_its_texts(vocab: Path, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "texts" / "a.jsonl", make_documents(5))
+    (tmp_path / "texts" / "c").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "texts" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "texts" / "gone").symlink_to(tmp_path / "nowhere")
+    first = build(["texts"], vocab, "texts/c")
+    again = build(["texts"], vocab, tmp_path / "texts" / "c", overwrite=True)
+    assert first.number_of_documents == again.number_of_documents == 5
+    assert again.manifest["dropped"] == {"entry that is no file": 1, "link to a folder": 1}
+
+
+@pytest.mark.usefixtures("in_process")
+def test_too_small_a_disk_is_said_before_the_work(
+    vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(build_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=10))
+    build([write_jsonl(tmp_path / "a.jsonl", make_documents(5))], vocab, "c")
+    assert "0 MB are free at" in caplog.text
 
 
 @pytest.mark.usefixtures("in_process")

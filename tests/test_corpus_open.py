@@ -14,6 +14,7 @@ import corpus_texts
 from bertworks.base.errors import BertworksError
 from bertworks.corpus import build as build_module
 from bertworks.corpus.build import build
+from bertworks.corpus.describe import describe
 from bertworks.corpus.manifest import fingerprint
 from bertworks.corpus.open import Corpus, open_corpus, verify
 from bertworks.corpus.shards import PARTS
@@ -144,3 +145,18 @@ def test_the_fingerprint_is_of_what_training_reads(corpus: Corpus, tmp_path: Pat
     same = make(tmp_path, command="another command")
     assert same.fingerprint == corpus.fingerprint == fingerprint(corpus.manifest)
     assert make(tmp_path, "d", holdout=0.3).fingerprint != corpus.fingerprint
+
+
+def test_lengths_are_told_from_all_shards(corpus: Corpus) -> None:
+    told, _ = describe(corpus)
+    lengths = {
+        "tokens_per_sentence": np.diff(corpus.sentence_offsets),
+        "sentences_per_document": np.diff(corpus.document_sentences),
+        "tokens_per_document": np.diff(corpus.sentence_offsets[corpus.document_sentences]),
+    }
+    for name, values in lengths.items():
+        low, middle, high = np.percentile(values, [5, 50, 95], method="inverted_cdf")
+        expected = {"mean": round(values.mean(), 2), "p5": low, "median": middle, "p95": high, "max": values.max()}
+        assert told[name] == expected
+        assert low < middle < high
+    assert told["heldout_tokens"] == lengths["tokens_per_document"][corpus.is_heldout].sum() > 0

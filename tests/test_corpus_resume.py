@@ -143,7 +143,7 @@ def kill_at_random(text: Path, vocab: Path, folder: Path, kills: int, seed: int)
     whole = contents(folder / "whole")
     draw = random.Random(seed)
     killed, progress = 0, []
-    while killed < kills:
+    while killed < kills or (killed < kills + 10 and max(progress) < 1):  # at least one after a whole shard
         out = folder / f"killed-{killed}-{len(progress)}"
         while run_and_kill(text, vocab, out, draw.uniform(0.3, 1) * length, draw.choice([1, 2, 3])):
             killed += 1

@@ -97,12 +97,13 @@ def _command(args: argparse.Namespace) -> str:
 
 def _print(corpus: Corpus, seconds: float, *, as_json: bool) -> None:
     from bertworks.cli.output import print_json, print_table
-    from bertworks.corpus.describe import advice, describe
+    from bertworks.corpus.describe import describe
 
-    told: dict[str, Any] = {**describe(corpus), "seconds": round(seconds, 2)}
+    told, advice = describe(corpus)
+    told["seconds"] = round(seconds, 2)
     for reason, count in told["dropped"].items():
         log.warning("dropped %s times: %s", f"{count:,}", reason)
-    for sentence in advice(corpus):
+    for sentence in advice:
         log.warning("%s", sentence)
     if as_json:
         print_json(told)

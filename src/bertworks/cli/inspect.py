@@ -55,18 +55,18 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _corpus(path: Path, args: argparse.Namespace) -> None:
-    from bertworks.corpus.describe import advice, describe
+    from bertworks.corpus.describe import describe
     from bertworks.corpus.open import open_corpus
 
     corpus = open_corpus(path)
     if args.samples is not None:
         _samples(corpus, args)
         return
-    told = describe(corpus)
+    told, advice = describe(corpus)
     if args.verify:
         _verify(corpus)
         told["verified"] = True
-    for sentence in advice(corpus):
+    for sentence in advice:
         log.warning("%s", sentence)
     _print(told, args.json)
 

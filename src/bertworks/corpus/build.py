@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +27,7 @@ from bertworks.corpus.duplicates import HASH_DTYPE, Hashes
 from bertworks.corpus.holdout import choose_holdout
 from bertworks.corpus.manifest import TOKENIZER, make_manifest
 from bertworks.corpus.open import Corpus, open_corpus
-from bertworks.corpus.preview import preview
+from bertworks.corpus.preview import Preview, preview
 from bertworks.corpus.shards import ShardInfo, ShardWriter, TokenisedDocuments, token_dtype
 from bertworks.corpus.unfinished import (
     FinishedShard,
@@ -38,7 +40,7 @@ from bertworks.corpus.unfinished import (
 )
 from bertworks.corpus.workers import Workers
 from bertworks.read.documents import Reading, ReadReport
-from bertworks.read.open import find_files
+from bertworks.read.open import PACKINGS, find_files
 from bertworks.text.tokenizer import Tokenizer
 
 Ints = npt.NDArray[np.int64]
@@ -49,6 +51,8 @@ SHARD_TOKENS = 1 << 24  # 32 MiB of ids from about 75 MB of English: ten seconds
 HOLDOUT = 0.005
 MAX_UNKNOWN = 0.05
 NO_TOKEN = "document without a token"
+BYTES_PER_WORKER = 1 << 19  # of input: a worker takes as long to start as to tokenise this
+PACKED_RATIO = 3.5  # of text to its packed file
 
 
 def build(
@@ -67,7 +71,7 @@ def build(
     """Make the corpus `out` from files and folders of text; goes on where an earlier build of the same was killed.
 
     vocab         folder or `vocab.txt`; a copy travels in the corpus
-    workers       processes that tokenise; None = one a core
+    workers       processes that tokenise; None = one a core, fewer for a small input
     holdout       share of documents kept from training
     shard_tokens  a shard is closed after the document that brings it to this many
     max_unknown   share of [UNK] among the tokens of a sample that is still taken for the right vocabulary
@@ -76,24 +80,21 @@ def build(
     something else, for a worker that died and for a full disk.
     """
     out, how = Path(out), how or Reading()
-    workers = available_cores() if workers is None else workers
     _check_settings(workers, holdout, shard_tokens)
     refuse_out(out, overwrite)
-    files, left_out = find_files(inputs)
+    files, left_out = find_files(inputs, besides=out)  # `bertworks corpus . --out ./c`
+    total_bytes = sum(path.stat().st_size for path in files)
     tokenizer = Tokenizer.load(Path(vocab))
-    settings = {
-        "vocabulary": tokenizer.fingerprint,
-        "token_bytes": token_dtype(tokenizer.vocab_size).itemsize,
-        "shard_tokens": shard_tokens,
-        "holdout": holdout,
-        **asdict(how),
-    }
-    _show(files, tokenizer, how, max_unknown)
+    settings = _settings(tokenizer, shard_tokens, holdout, how)
+    seen = preview(files, tokenizer, how, max_unknown=max_unknown)
+    _show(seen, len(files), tokenizer)
+    _check_disk(out, seen, total_bytes, settings["token_bytes"])
     now = Unfinished(settings, [[path.name, path.stat().st_size] for path in files])
     with claimed(out, now, overwrite) as state:
         try:
             report = ReadReport(dropped=dict(left_out))
-            dropped = _Build(out, tokenizer, state, shard_tokens).run(files, how, workers, report)
+            count = workers or min(available_cores(), 1 + total_bytes // BYTES_PER_WORKER)
+            dropped = _Build(out, tokenizer, state, shard_tokens).run(files, how, count, report)
             if not state.shards:
                 raise _nothing(files, dropped)
             shards = [shard.info for shard in state.shards]
@@ -194,8 +195,19 @@ class _Build:
         log.debug("%s: %s documents, %s tokens", info.name, f"{info.documents:,}", f"{info.tokens:,}")
 
 
-def _check_settings(workers: int, holdout: float, shard_tokens: int) -> None:
-    if workers < 1:
+def _settings(tokenizer: Tokenizer, shard_tokens: int, holdout: float, how: Reading) -> dict[str, Any]:
+    """What decides the result beside the text."""
+    return {
+        "vocabulary": tokenizer.fingerprint,
+        "token_bytes": token_dtype(tokenizer.vocab_size).itemsize,
+        "shard_tokens": shard_tokens,
+        "holdout": holdout,
+        **asdict(how),
+    }
+
+
+def _check_settings(workers: int | None, holdout: float, shard_tokens: int) -> None:
+    if workers is not None and workers < 1:
         raise BertworksError(f"--workers {workers}: at least 1 is needed", "leave it out for one a core")
     if not 0 <= holdout < 1:
         raise BertworksError(f"--holdout {holdout:g}: a share from 0 to below 1 was expected", "0.005 is one in 200")
@@ -203,13 +215,12 @@ def _check_settings(workers: int, holdout: float, shard_tokens: int) -> None:
         raise BertworksError(f"--shard-tokens {shard_tokens}: at least 1 is needed")
 
 
-def _show(files: Sequence[Path], tokenizer: Tokenizer, how: Reading, max_unknown: float) -> None:
+def _show(seen: Preview, files: int, tokenizer: Tokenizer) -> None:
     """Log what is about to be read, as a human reads it."""
-    seen = preview(files, tokenizer, how, max_unknown=max_unknown)
     for path, kind in list(seen.files.items())[:3]:
         log.info("%s: read as %s", path, kind)
-    if len(files) > 3:
-        log.info("%s files in all", f"{len(files):,}")
+    if files > 3:
+        log.info("%s files in all", f"{files:,}")
     casing = "lower-cased" if tokenizer.lowercase else "cased"
     share = seen.unknown / max(seen.tokens, 1)
     log.info(
@@ -218,6 +229,19 @@ def _show(files: Sequence[Path], tokenizer: Tokenizer, how: Reading, max_unknown
     )  # fmt: skip
     for example in seen.examples:
         log.info("%s", example)
+
+
+def _check_disk(out: Path, seen: Preview, total_bytes: int, token_bytes: int) -> None:
+    """Log how much disk the corpus will need; a warning where there is less."""
+    is_packed = any(kind.endswith(PACKINGS) for kind in seen.files.values())
+    text_bytes = total_bytes * (PACKED_RATIO if is_packed else 1)
+    need = text_bytes * seen.tokens / max(seen.bytes, 1) * (token_bytes + 0.5)  # 0.5: borders, word bits, hashes
+    there = next(folder for folder in [out, *out.absolute().parents] if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if need > free:
+        log.warning("the corpus will take about %.0f MB, %.0f MB are free at %s", need / 1e6, free / 1e6, there)
+    elif need > 1e6:
+        log.info("the corpus will take about %.0f MB, %.0f MB are free", need / 1e6, free / 1e6)
 
 
 def _hashes(out: Path, shard: ShardInfo) -> Hashes:

@@ -23,6 +23,7 @@ from bertworks.corpus.shards import PARTS, ShardInfo
 from bertworks.text.tokenizer import Tokenizer
 
 Ints = npt.NDArray[np.int64]
+_BORDER = np.dtype("<u8")
 
 
 def open_corpus(path: str | os.PathLike[str]) -> Corpus:
@@ -81,6 +82,10 @@ class Corpus:
     def hashes(self, shard: int) -> Hashes:
         """The documents' hashes of one shard, (documents,) S16, on disk."""
         return self._map(shard, "hashes", HASH_DTYPE)
+
+    def borders(self, shard: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+        """One shard's first sentence of each document and first token of each sentence, with their ends, on disk."""
+        return self._map(shard, "documents", _BORDER), self._map(shard, "sentences", _BORDER)
 
     @cached_property
     def document_sentences(self) -> Ints:
@@ -172,7 +177,7 @@ class Corpus:
         parts = [np.zeros(0, dtype=np.int64)]
         before = 0
         for number, size in enumerate(sizes):
-            parts.append(self._map(number, part, np.dtype("<u8"))[:-1].astype(np.int64) + before)
+            parts.append(self._map(number, part, _BORDER)[:-1].astype(np.int64) + before)
             before += size
         return np.concatenate([*parts, np.array([before])])
 

@@ -45,12 +45,14 @@ class Preview:
     files     path → how it was read, of the files looked into
     tokens    looked at
     unknown   of them, [UNK]
+    bytes     of their text
     """
 
     examples: list[Example]
     files: dict[Path, str]
     tokens: int
     unknown: int
+    bytes: int
 
 
 def preview(
@@ -63,7 +65,7 @@ def preview(
     step = max(1, len(files) // FILES)
     shown: list[Example] = []
     read: dict[Path, str] = {}
-    tokens = unknown = 0
+    tokens = unknown = text_bytes = 0
     for path in files[::step][:FILES]:
         report = ReadReport()
         documents = _first_documents(path, how, report)
@@ -76,7 +78,8 @@ def preview(
         read |= report.files
         tokens += sampled
         unknown += lost
-    return Preview(shown, read, tokens, unknown)
+        text_bytes += sum(len(document.text.encode()) for document in documents)
+    return Preview(shown, read, tokens, unknown, text_bytes)
 
 
 def _first_documents(path: Path, how: Reading, report: ReadReport) -> list[Document]:

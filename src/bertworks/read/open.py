@@ -25,6 +25,7 @@ _PACKED = {
     "bzip2": re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"),
     "xz": re.compile(rb"\xfd7zXZ\x00"),
 }
+PACKINGS = tuple(_PACKED)
 _NOT_TEXT = (
     (re.compile(rb"PK\x03\x04"), "a zip archive or an office document"),
     (re.compile(rb"%PDF-"), "a PDF"),
@@ -113,11 +114,15 @@ def not_text(head: bytes) -> str:
     return "binary" if control >= CONTROL_BYTES and control > CONTROL_SHARE * len(head) else ""
 
 
-def find_files(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Path], dict[str, int]]:
+def find_files(
+    paths: Iterable[str | os.PathLike[str]], *, besides: Path | None = None
+) -> tuple[list[Path], dict[str, int]]:
     """The files named, and every file under the folders named, in the order of names; with a count of files left out.
 
-    A folder's hidden files are not looked at; its empty files and those that are plainly not text are left out and
-    counted. The order is that of code points, part by part, so it is the same on every machine.
+    besides  a folder that is passed over where it lies in another
+
+    A folder's hidden files are not looked at; its empty files, those that are plainly not text, and links to folders
+    are left out and counted. The order is that of code points, part by part, so it is the same on every machine.
     Raises BertworksError for a name that is not there and for a folder without text.
     """
     files: list[Path] = []
@@ -129,7 +134,7 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> tuple[list[Path], dic
             files.append(path)
             continue
         found = 0
-        for file in _walk(path):
+        for file in _walk(path, besides.absolute() if besides else None):
             reason = _unusable(file)
             if reason:
                 left_out[reason] = left_out.get(reason, 0) + 1
@@ -163,17 +168,19 @@ def _open(path: Path) -> io.FileIO:
         raise BertworksError(f"{path}: cannot be read, {os.strerror(error.errno or 0).lower()}") from error
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, besides: Path | None) -> Iterator[Path]:
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if entry.name.startswith("."):
+        if entry.name.startswith(".") or Path(entry.path).absolute() == besides:
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(Path(entry.path))
-        elif entry.is_file():
+        if entry.is_dir(follow_symlinks=False):  # a linked folder could hold this one
+            yield from _walk(Path(entry.path), besides)
+        else:
             yield Path(entry.path)
 
 
 def _unusable(path: Path) -> str:
+    if not path.is_file():
+        return "link to a folder" if path.is_dir() else "entry that is no file"
     try:
         with open_file(path):
             return ""
