@@ -48,13 +48,15 @@ def fused_cross_entropy(
     scale       of the loss: 1 / count, so that the gradients are those of the mean over the whole batch
     direct      add the gradients of table and bias to their `.grad`, which must exist, instead of handing them to
                 autograd: saves three passes over the table. The loss must then enter the total with factor 1.
-    chunk_rows  logits in memory at once; None takes LOGITS_BYTES of them
+    chunk_rows  most rows of logits in memory at once; None takes LOGITS_BYTES of them
     """
     wanted = tuple(torch.is_grad_enabled() and tensor.requires_grad for tensor in (hidden, table, bias))
     if direct and any(tensor.grad is None for tensor, wants in zip((table, bias), wanted[1:], strict=True) if wants):
         raise ValueError("direct gradients need a `.grad` on the table and on the bias")
     row_bytes = len(table) * statistics_dtype(hidden).itemsize
-    chunk_rows = chunk_rows or max(LEAST_CHUNK_ROWS, LOGITS_BYTES // row_bytes)
+    most = chunk_rows or max(LEAST_CHUNK_ROWS, LOGITS_BYTES // row_bytes)
+    n_chunks = max(1, -(-len(labels) // most))
+    chunk_rows = max(1, -(-len(labels) // n_chunks))  # even: a short last chunk would run at half the speed
     outputs = FusedCrossEntropy.apply(  # type: ignore[no-untyped-call]
         hidden, table, bias, labels, (scale, direct, count_correct, chunk_rows), wanted
     )
