@@ -8,6 +8,8 @@ Importing this loads no torch: a name of the API is fetched from api.py when it 
 """
 
 import logging
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 from bertworks.base.errors import BertworksError
@@ -35,3 +37,19 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+class _Package(types.ModuleType):
+    """The package; here `finetune` is the function, although a room has that name and imports bind rooms as well."""
+
+    @property
+    def finetune(self) -> Any:
+        """The function of api.py."""
+        return __getattr__("finetune")
+
+    @finetune.setter
+    def finetune(self, room: types.ModuleType) -> None:
+        """What the import system does with a room; it stays reachable as `from bertworks.finetune… import`."""
+
+
+sys.modules[__name__].__class__ = _Package
