@@ -117,6 +117,7 @@ def learn_from_counts(counts: WordCounts, *, size: int, cased: bool = False) -> 
         for word, count in words.items()
         if word[0] in known and known_inside.issuperset(word[1:]) and len(word) <= rules.max_word_chars
     }
+    log.info("learning %s tokens from %s different words", f"{size:,}", f"{len(words):,}")
     tokens = _merged(usable, [*SPECIAL_NAMES.values(), *singles], size)
     if len(tokens) < size:
         log.warning("the text gave %s tokens of the %s asked for", f"{len(tokens):,}", f"{size:,}")
