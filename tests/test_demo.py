@@ -159,6 +159,7 @@ def test_minutes_must_be_some(command: object) -> None:
 
 
 @pytest.mark.slow  # every stage once, about a minute
+@pytest.mark.timeout(1200)
 def test_quick_demo_runs_every_stage(command: object, tmp_path: Path) -> None:
     assert callable(command)
     done = command("demo", "--quick", "--out", tmp_path / "demo", OMP_NUM_THREADS="2")
