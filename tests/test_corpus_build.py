@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -191,6 +192,7 @@ REFUSED = {
     "no workers": ({"workers": 0, "out": "new"}, "--workers 0: at least 1 is needed"),
     "too much held out": ({"holdout": 1.0, "out": "new"}, "--holdout 1: a share from 0 to below 1 was expected"),
     "empty shards": ({"shard_tokens": 0, "out": "new"}, "--shard-tokens 0: at least 1 is needed"),
+    "a pipe": ({"inputs": ["pipe"], "out": "new"}, "pipe: is a pipe or a device"),
     "no vocabulary": ({"vocab": "gone", "out": "new"}, "gone"),
     "no text": ({"inputs": ["blank.txt"], "out": "new"}, "blank.txt: no document with text"),
     "no token": ({"inputs": ["invisible.txt"], "out": "new"}, "invisible.txt: no document with text"),
@@ -202,6 +204,7 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_refused_leaves_nothing(case: str, vocab: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("The cat sat.")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "blank.txt").write_text(" \n\n\t\n")
     (tmp_path / "invisible.txt").write_text("\u200b\n")
     (tmp_path / "latin.txt").write_bytes(b"The cat sat. " * 1600 + b"\n\n\n\na\xe9")

@@ -52,6 +52,7 @@ HOLDOUT = 0.005
 MAX_UNKNOWN = 0.05
 NO_TOKEN = "document without a token"
 BYTES_PER_WORKER = 1 << 19  # of input: a worker takes as long to start as to tokenise this
+MOST_WORKERS = 16  # unless more are asked for: then one reader has enough to do, and 1.2 GB are in use
 PACKED_RATIO = 3.5  # of text to its packed file
 
 
@@ -71,7 +72,7 @@ def build(
     """Make the corpus `out` from files and folders of text; goes on where an earlier build of the same was killed.
 
     vocab         folder or `vocab.txt`; a copy travels in the corpus
-    workers       processes that tokenise; None = one a core, fewer for a small input
+    workers       processes that tokenise; None = one a core up to 16, fewer for a small input
     holdout       share of documents kept from training
     shard_tokens  a shard is closed after the document that brings it to this many
     max_unknown   share of [UNK] among the tokens of a sample that is still taken for the right vocabulary
@@ -83,7 +84,7 @@ def build(
     _check_settings(workers, holdout, shard_tokens)
     refuse_out(out, overwrite)
     files, left_out = find_files(inputs, besides=out)  # `bertworks corpus . --out ./c`
-    total_bytes = sum(path.stat().st_size for path in files)
+    total_bytes = sum(map(_file_bytes, files))
     tokenizer = Tokenizer.load(Path(vocab))
     settings = _settings(tokenizer, shard_tokens, holdout, how)
     seen = preview(files, tokenizer, how, max_unknown=max_unknown)
@@ -93,7 +94,7 @@ def build(
     with claimed(out, now, overwrite) as state:
         try:
             report = ReadReport(dropped=dict(left_out))
-            count = workers or min(available_cores(), 1 + total_bytes // BYTES_PER_WORKER)
+            count = workers or min(available_cores(), MOST_WORKERS, 1 + total_bytes // BYTES_PER_WORKER)
             dropped = _Build(out, tokenizer, state, shard_tokens).run(files, how, count, report)
             if not state.shards:
                 raise _nothing(files, dropped)
@@ -110,6 +111,12 @@ def build(
             log.warning("%s is unfinished: the same command goes on after %s whole shards", out, len(state.shards))
             raise
     return open_corpus(out)
+
+
+def _file_bytes(path: Path) -> int:
+    if not path.is_file():
+        raise BertworksError(f"{path}: is a pipe or a device", "write the text to a file: a build reads it twice")
+    return path.stat().st_size
 
 
 def available_cores() -> int:
