@@ -62,6 +62,15 @@ def plan_epoch(corpus: Corpus, documents: Ints, kind: str, *, seed: int, epoch: 
     length  tokens of a full sample, specials included
     Raises BertworksError when pairs are asked of a single document, or there is nothing to plan.
     """
+    require_documents(corpus, documents, kind)
+    plan = PLANNERS[kind](corpus, documents, generator(f"segments {kind} {length}", seed, epoch), length)
+    if len(plan) == 0:
+        raise BertworksError(f"{corpus.path}: no sample of length {length} can be made", "is there text in it?")
+    return plan.take(generator("order", seed, epoch, length).permutation(len(plan)))
+
+
+def require_documents(corpus: Corpus, documents: Ints, kind: str) -> None:
+    """Raise BertworksError where no plan of this kind can be made of the documents."""
     if kind not in PLANNERS:
         raise BertworksError(f"unknown segments `{kind}`", f"choose one of {', '.join(PLANNERS)}")
     if len(documents) == 0:
@@ -71,10 +80,6 @@ def plan_epoch(corpus: Corpus, documents: Ints, kind: str, *, seed: int, epoch: 
             f"{corpus.path}: next-sentence pairs need two documents, there is one",
             "separate documents by blank lines in the text, or train without pairs: `--segments none` (or `sop`)",
         )
-    plan = PLANNERS[kind](corpus, documents, generator(f"segments {kind} {length}", seed, epoch), length)
-    if len(plan) == 0:
-        raise BertworksError(f"{corpus.path}: no sample of length {length} can be made", "is there text in it?")
-    return plan.take(generator("order", seed, epoch, length).permutation(len(plan)))
 
 
 @dataclass

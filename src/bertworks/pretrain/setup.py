@@ -22,6 +22,7 @@ from bertworks.pretrain.evaluate import EVALUATION_SEED
 from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.recipe import PretrainRecipe
 from bertworks.pretrain.samples import Samples
+from bertworks.pretrain.segments import require_documents
 from bertworks.pretrain.state import State
 from bertworks.text.tokenizer import Tokenizer
 
@@ -47,7 +48,7 @@ def open_samples(
 ) -> tuple[Samples, Samples, tuple[int, int]]:
     """Training samples, held-out samples, and the held-out text's (tokens, bytes).
 
-    Raises BertworksError where the held-out corpus was built with another vocabulary.
+    Raises BertworksError where the held-out corpus was built with another vocabulary, or there are too few documents.
     """
     data, train = recipe.data, recipe.train
     rule = MaskRule(data.mask_probability, data.masked, data.kept, data.max_predictions, data.mask_copies)
@@ -61,6 +62,7 @@ def open_samples(
         kept, tested = everything[~corpus.is_heldout], everything[corpus.is_heldout]
     else:
         kept, tested = everything, np.arange(other.number_of_documents)
+    require_documents(corpus, kept, data.segments)
     segments = "nsp" if data.segments == "nsp-bert" else data.segments
     if len(tested) == 0:
         log.warning("no document is held out: nothing will be evaluated")
