@@ -109,8 +109,9 @@ def _print(corpus: Corpus, seconds: float, *, as_json: bool) -> None:
         print_json(told)
         return
     megabytes = told["text_bytes"] / 1e6
+    why = " (those with the smallest hashes, as there are few)" if told["heldout_widened"] else ""
     rows = [
-        ["documents", f"{told['documents']:,}, {told['heldout_documents']:,} of them held out"],
+        ["documents", f"{told['documents']:,}, {told['heldout_documents']:,} of them held out{why}"],
         ["sentences", f"{told['sentences']:,}"],
         ["tokens", f"{told['tokens']:,}, {100 * told['unknown_share']:.2f}% [UNK]"],
         ["text", f"{megabytes:,.1f} MB; on disk {told['disk_bytes'] / 1e6:,.1f} MB in {told['shards']:,} shards"],

@@ -108,9 +108,4 @@ def _advice(corpus: Corpus, documents: Lengths, unknown_share: float) -> list[st
             f"{100 * unknown_share:.1f}% of the tokens are [UNK]: a vocabulary learned from this text would lose fewer "
             "(`bertworks vocab`)"
         )
-    if corpus.holdout.widened and corpus.holdout.documents:
-        found.append(
-            f"so few documents that the {corpus.holdout.documents} with the smallest hashes are held out: which ones "
-            "depends on the input"
-        )
     return found
