@@ -165,7 +165,7 @@ def test_kills_at_random_moments_are_gone_on_from(vocab: Path, tmp_path: Path) -
 
 @pytest.mark.slow  # ten kills of a build that takes seconds
 def test_ten_kills_at_random_moments_are_gone_on_from(vocab: Path, tmp_path: Path) -> None:
-    text = write_jsonl(tmp_path / "text.jsonl", make_documents(6000, sentences=40))
+    text = write_jsonl(tmp_path / "text.jsonl", make_documents(3000, sentences=12))
     kill_at_random(text, vocab, tmp_path, 10, seed=int.from_bytes(os.urandom(4), "big"))
 
 
