@@ -1,6 +1,6 @@
 """Judge a pre-training run on held-out text and write it as the packaged reference: half precision, with its model card.
 
-    python tools/package_reference.py RUN --corpus CORPUS --heldout CORPUS [--out src/bertworks/data/bertworks-mini]
+    python tools/package_reference.py RUN --corpus CORPUS --heldout CORPUS [--out FOLDER]
 
 The held-out corpus is read whole: 15 % masks, 80/10/10, balanced pairs, over as many draws of pairs as give 5,000.
 """
@@ -27,14 +27,15 @@ LENGTH = 128
 
 CARD = """# bertworks-mini
 
-A small BERT (post-LN, {parameters:,} parameters: {layers} layers x {hidden}, vocabulary {vocab:,}, uncased English) that
-bertworks pre-trained with its own commands: masked tokens and next sentence. It is here to show what pre-training buys and
-to give small tasks a start. It is not a good language model, and says nothing reliable about the world.
+A small BERT (post-LN, {parameters:,} parameters: {layers} layers x {hidden}, vocabulary {vocab:,}, uncased English)
+that bertworks pre-trained with its own commands: masked tokens and next sentence. It is here to show what pre-training
+buys and to give small tasks a start. It is not a good language model, and says nothing reliable about the world.
 
 ## Data
 English Wikipedia (CC BY-SA 3.0, Wikipedia contributors; 145 MB of whole articles of 2014, 2018 and 2021), 28 English
-novels (public domain), technical documents (Python PEPs, Rust RFCs, the Rust book; public domain, CC0, MIT or Apache-2.0).
-{tokens:.1f} M tokens were read, of a corpus of {corpus_tokens:.1f} M. The weights are Apache-2.0 as the package.
+novels (public domain), technical documents (Python PEPs, Rust RFCs, the Rust book; public domain, CC0, MIT or
+Apache-2.0). {tokens:.1f} M tokens were read, of a corpus of {corpus_tokens:.1f} M. The weights are Apache-2.0 as the
+package.
 
 ## Figures
 On held-out Wikipedia articles alone, length {length}, 15 % of the tokens masked (80/10/10), balanced pairs:
