@@ -54,7 +54,9 @@ def model_folder(folder: Path, *, dropout: float = 0.1, pre_norm: bool = False, 
     return folder
 
 
-def toy_rows(number: int, *, seed: int = 0, longest: int = 11, kinds: Sequence[str] = tuple(KINDS)) -> list[dict[str, Any]]:
+def toy_rows(
+    number: int, *, seed: int = 0, longest: int = 6, kinds: Sequence[str] = tuple(KINDS)
+) -> list[dict[str, Any]]:
     """Rows of text and label: fillers around one telling word."""
     random = np.random.default_rng(seed)
     rows = []
@@ -81,7 +83,7 @@ def toy_recipe(start: Path, train: Path, **keys: object) -> FinetuneRecipe:
         "model.start": str(start),
         "data.train": str(train),
         "train.steps": 24,
-        "train.lr": 3e-3,
+        "train.lr": 1e-2,
         "train.batch_size": 8,
         "train.evaluations": 1,
         "machine.threads": 1,

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from finetune_support import model_folder, toy_recipe, toy_rows, write_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from bertworks.finetune.network import Network
 from bertworks.finetune.objective import loss_count
 from bertworks.finetune.setup import Prepared, prepare_run
 from bertworks.tasks.task import Window
+from finetune_support import model_folder, toy_recipe, toy_rows, write_rows
 
 
 @pytest.fixture
@@ -98,7 +98,12 @@ def test_the_gradient_does_not_depend_on_micro_batches(prepared: Prepared, micro
 def test_dropout_is_another_at_every_step_and_none_where_the_rate_is_zero(prepared: Prepared) -> None:
     network = Network(prepared)
     batches = TrainingBatches(
-        network.compact(prepared.windows), prepared.data.task, batch_size=7, seed=3, micro_batch_tokens=4096, train_windows=8
+        network.compact(prepared.windows),
+        prepared.data.task,
+        batch_size=7,
+        seed=3,
+        micro_batch_tokens=4096,
+        train_windows=8,
     )
     batch = batches.micro_batches(0)[0]
     losses = []
@@ -131,9 +136,7 @@ def test_short_windows_do_not_lie_in_long_rows() -> None:
 def test_windows_carry_their_types_into_the_rows(prepared: Prepared) -> None:
     flat = [window for row in prepared.windows for window in row]
     typed = [[dataclasses.replace(window, token_type_ids=np.ones(len(window.input_ids), np.int8))] for window in flat]
-    batches = TrainingBatches(
-        typed, prepared.data.task, batch_size=5, seed=0, micro_batch_tokens=4096, train_windows=8
-    )
+    batches = TrainingBatches(typed, prepared.data.task, batch_size=5, seed=0, micro_batch_tokens=4096, train_windows=8)
     rows = batches.micro_batches(0)[0].rows
     assert torch.equal(rows.token_type_ids, (rows.sequence_ids >= 0).long())
     assert isinstance(flat[0], Window)

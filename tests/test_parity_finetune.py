@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from finetune_support import model_folder, toy_recipe, toy_rows, write_rows
 
 from bertworks.finetune.data import read_data
 from bertworks.finetune.network import Network
 from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.finetune.run import finetune
 from bertworks.finetune.setup import Prepared, prepare_run
+from finetune_support import model_folder, toy_recipe, toy_rows, write_rows
 
 STEPS = 50
 
@@ -26,7 +26,7 @@ def our_losses(recipe: FinetuneRecipe, out: Path) -> list[float]:
 
 
 def their_losses(recipe: FinetuneRecipe, start: Path) -> list[float]:
-    """transformers' BertForSequenceClassification, torch's AdamW with two groups, clipping, linear warm-up and decay."""
+    """transformers' BertForSequenceClassification, torch's AdamW in two groups, clipping, linear warm-up and decay."""
     from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
 
     prepared = prepare_run(recipe, read_data(recipe.data))

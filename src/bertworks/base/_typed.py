@@ -23,6 +23,7 @@ def convert(given: object, annotation: Any, *, from_text: bool) -> Any:
     Raises ValueError(what, hint).
     """
     arms = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    arms = tuple(sorted(arms, key=lambda arm: arm is not types.NoneType))  # else "none" would be a text
     failures = []
     for arm in arms:
         try:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -65,16 +66,18 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     def fit(self, X: Sequence[Any], y: Sequence[Any]) -> TextClassifier:
         """Fine-tune on texts (n,) or pairs of texts (n, 2), and their classes (n,) of any type.
 
-        Raises ValueError where X and y do not go together, BertworksError where there is one class only.
+        Raises ValueError where X and y do not go together, or y has one class only.
         """
+        if y is None:
+            raise ValueError("TextClassifier requires y to be passed, but the target y is None")
         texts = rows_of(X)
-        classes = np.asarray(y)
-        check_classification_targets(classes)
-        if classes.ndim == 2 and classes.shape[1] == 1:
-            classes = classes[:, 0]
+        check_classification_targets(y)
+        classes = column_or_1d(y, warn=True)
         if len(texts) != len(classes):
             raise ValueError(f"X has {len(texts)} rows, y has {len(classes)}")
         self.classes_, numbers = np.unique(classes, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y has one class only, {self.classes_[0]!r}: a classifier needs two or more")
         with tempfile.TemporaryDirectory(prefix="bertworks-") as folder:
             result = finetune(self._recipe(), Path(folder) / "run", data=self._data(texts, numbers))
             self.result_ = result.content
@@ -83,7 +86,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     def predict(self, X: Sequence[Any]) -> np.ndarray:
         """The likeliest class of each row, (n,)."""
-        chosen: np.ndarray = self.classes_[self.predict_proba(X).argmax(1)]
+        probabilities = self.predict_proba(X)
+        chosen: np.ndarray = self.classes_[probabilities.argmax(1)]
         return chosen
 
     def predict_proba(self, X: Sequence[Any]) -> np.ndarray:

@@ -19,6 +19,7 @@ from bertworks.engine.stopping import StopWish
 from bertworks.finetune.batches import TrainingBatches
 from bertworks.finetune.data import Data, read_data
 from bertworks.finetune.evaluate import Evaluation, evaluate
+from bertworks.finetune.log_file import logged_to
 from bertworks.finetune.network import Network
 from bertworks.finetune.objective import loss_count
 from bertworks.finetune.outcome import FinetuneResult, finish
@@ -52,13 +53,12 @@ def run_one(prepared: Prepared, out: Path, *, resume: bool = True, overwrite: bo
     """One run of one seed."""
     run = RunDirectory.open(out, to_toml(prepared.recipe), resume=resume, overwrite=overwrite)
     handler = run.log_file()
-    logging.getLogger("bertworks").addHandler(handler)
     try:
-        for line in prepared.contract.lines():
-            log.info("%s", line)
-        return Loop(prepared, run).train()
+        with logged_to(handler):
+            for line in prepared.contract.lines():
+                log.info("%s", line)
+            return Loop(prepared, run).train()
     finally:
-        logging.getLogger("bertworks").removeHandler(handler)
         handler.close()
 
 
