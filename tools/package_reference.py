@@ -1,4 +1,4 @@
-"""Judge a pre-training run on held-out text and write it as the packaged reference: half precision, with its model card.
+"""Judge a pre-training run on held-out text and package it as the reference: half precision, with its model card.
 
     python tools/package_reference.py RUN --corpus CORPUS --heldout CORPUS [--out FOLDER]
 
