@@ -16,7 +16,9 @@ def surface() -> Iterator[str]:
     """One line for each thing that must not change by accident."""
     for name in bertworks.__all__:
         public = getattr(bertworks, name)
-        yield f"bw.{name}{inspect.signature(public) if callable(public) else ''}".replace("'", "")
+        yield f"bw.{name}"
+        for one in inspect.signature(public).parameters.values() if callable(public) else ():
+            yield f"bw.{name} {one.name}{'' if one.default is one.empty else f' = {one.default!r}'}"
     for command in COMMANDS:
         parser, _ = parser_of(command)
         for action in parser._actions:
