@@ -90,7 +90,7 @@ BAD = {
     "longer than the model": (ordinary, {"data__max_length": 41}, "max_length 41 is more than the model's 40", "of 40"),
     "no such model": (ordinary, {"model__start": "nowhere"}, "nowhere: no such model", "bertworks-mini"),
     "preset without vocabulary": (ordinary, {"model__start": "preset:tiny"}, "has no vocabulary of its own", "--vocab"),
-    "unknown preset": (ordinary, {"model__start": "preset:huge", "model__vocab": "vocab"}, "preset `huge` is unknown", ""),
+    "unknown preset": (ordinary, {"model__start": "preset:huge", "model__vocab": "vocab"}, "`huge` is unknown", ""),
     "unknown metric": (ordinary, {"train__metric": "bleu"}, "metric `bleu` is not of the task classify", "accuracy"),
     "unknown key": (ordinary, {"train__lrr": 1}, "unknown key `train.lrr`", "train.lr"),
     "steps and epochs": (ordinary, {"train__epochs": 1.0}, "`steps` and `epochs` are both given", "leave the other"),
