@@ -30,6 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--rounds", type=int, default=5, metavar="N", help="counted turns of each contender (default 5)"
     )
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="length of a turn (default 10)")
+    parser.add_argument("--rows", type=int, default=500, metavar="N", help="rows (predict; default 500)")
     parser.add_argument("--shape", default="4x256", metavar="LxE", help="layers x width (pretrain; default 4x256)")
     parser.add_argument("--dropout", type=float, default=0.1, metavar="P", help="dropout of both contenders (pretrain)")
     parser.add_argument("--compiled", action="store_true", help="the rival under torch.compile too (pretrain)")
