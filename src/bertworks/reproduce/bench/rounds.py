@@ -139,12 +139,12 @@ def _busy() -> float:
 
 
 def _own_seconds(pid: int) -> float:
-    """Processor seconds of one process."""
+    """Processor seconds of one process and of its children that have ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     except OSError:
         return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def machine() -> dict[str, Any]:
