@@ -13,7 +13,7 @@ from scipy import stats
 from bertworks.base.errors import BertworksError
 from bertworks.base.randomness import generator
 from bertworks.pretrain.original import Settings, document_pairs
-from bertworks.pretrain.segments import COLUMNS, PLANNERS, Plan, _other_documents, _truncated, plan_epoch
+from bertworks.pretrain.segments import COLUMNS, PLANNERS, Plan, _Documents, _other_documents, _truncated, plan_epoch
 from memory_corpus import MemoryCorpus, random_corpus
 
 KINDS = ("nsp", "nsp-bert", "sop", "none")
@@ -266,6 +266,16 @@ def document_figures(corpus: MemoryCorpus, rows: Iterable[Row], length: int) -> 
         tokens = a_length + b_length + 3
         figures[document] += 1, tokens, is_random, tokens == length
     return figures
+
+
+def test_a_tenth_of_the_documents_aim_at_a_random_shorter_length() -> None:
+    """The original's short_seq_prob, once a document: 2 to the limit, each as often."""
+    n, limit = 500_000, 21
+    documents = _Documents(np.arange(n), np.arange(n), np.arange(n) + 1, np.arange(n + 1))
+    counts = np.bincount(documents.target_lengths(generator("short", 0), limit), minlength=limit + 1)
+    assert counts[:2].sum() == 0
+    assert abs(counts[2:limit].sum() - n * 0.1 * 19 / 20) < 5 * np.sqrt(n * 0.09)
+    assert stats.chisquare(counts[2:limit]).pvalue > 1e-4
 
 
 def test_after_ten_tries_a_document_gives_itself() -> None:
