@@ -107,6 +107,7 @@ def theirs(settings: dict[str, Any]) -> Work:
     )
     trainer = Trainer(model=model, args=arguments, train_dataset=rows, processing_class=tokenizer)
     trainer.create_optimizer_and_scheduler(num_training_steps=1_000_000)
+    trainer.current_gradient_accumulation_steps = 1  # set by `train`, which is not called
     model.train()
     batches = endless(trainer)
 
