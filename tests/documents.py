@@ -113,11 +113,10 @@ def environment(folder: Path) -> dict[str, str]:
     """The environment of a shell block: `bertworks` is this source tree, whatever is installed."""
     programs = folder / ".programs"
     programs.mkdir(exist_ok=True)
-    command = programs / "bertworks"
-    if not command.exists():
-        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bertworks "$@"\n')
-        command.chmod(0o755)
-        (programs / "python").symlink_to(sys.executable)
+    for name, words in (("bertworks", " -m bertworks"), ("python", "")):
+        program = programs / name  # no link: Python finds its environment by where it stands
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}"{words} "$@"\n')
+        program.chmod(0o755)
     source = [str(ROOT / "src")] if (ROOT / "src").is_dir() else []
     return {
         **os.environ,
