@@ -146,7 +146,7 @@ LIMITED = 12  # tokens with specials: chunks are cut, targets short, pairs trunc
 def test_nsp_bert_has_the_originals_distribution_and_nsp_has_not(kind: str) -> None:
     """For each kind of document, its n-th sample whole (spans, truncation, label): chi-square of ours against the
     transcription that gives the original's digests. `nsp` differs beyond doubt."""
-    copies = 3000
+    copies = 2000
     corpus = MemoryCorpus(TYPES * copies)
     plan = PLANNERS[kind](corpus, np.arange(len(TYPES) * copies), generator("test", 0), LIMITED)
     ours = outcomes(corpus, zip(*(getattr(plan, name).tolist() for name in COLUMNS), strict=True))
