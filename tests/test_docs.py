@@ -143,9 +143,7 @@ def test_named_files_exist(path: Path) -> None:
 
 
 # Where the project was made is nobody's affair: paths of one machine, notes that do not ship, threads nobody can open.
-FOREIGN = re.compile(
-    r"(?<![\w.)])/(?:work|home)/\w|\bSPEC-BERT\b|\banchors/|\bshared/(?!data)|\b[Ii]ssue #?\d"
-)
+FOREIGN = re.compile(r"(?<![\w.)])/(?:work|home)/\w|\bSPEC-BERT\b|\banchors/|\bshared/(?!data)|\b[Ii]ssue #?\d")
 
 
 def test_the_project_speaks_of_itself(checkout: Path) -> None:

@@ -20,10 +20,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the likeliest tokens of each mask; of several masks also both ways to fill them all."""
     flags.use_threads(args.threads)
-    from bertworks.api import load
     from bertworks.cli.output import print_json, print_table
+    from bertworks.engine.precision import choose_device, choose_dtype
+    from bertworks.model.pretrained import read_config
+    from bertworks.predict.directory import find_model, load_masked, load_tokenizer
+    from bertworks.predict.fill import fill
 
-    found = load(args.model, device=args.device or "auto", dtype=args.dtype).fill(args.text, top=args.top)
+    path = find_model(args.model)
+    place = choose_device(args.device or "auto")
+    precision, _ = choose_dtype(args.dtype, place)
+    model = load_masked(path).to(place, precision).eval()
+    found = fill(model, load_tokenizer(path, read_config(path)), args.text, top=args.top)
     if args.json:
         print_json(found.to_json())
         return
