@@ -38,8 +38,3 @@ class StopWish:
     ) -> None:
         for which, handler in self._before.items():
             signal.signal(which, handler)
-
-    @property
-    def exit_code(self) -> int:
-        """What the command returns after an orderly stop: 130 for Ctrl-C, else 0."""
-        return 130 if self.signal_number == signal.SIGINT else 0
