@@ -1,7 +1,10 @@
 """Micro-batches and ranks change nothing, dropout on: one gradient, the same losses, also when a run changes them."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -25,7 +28,7 @@ from bertworks.pretrain.objective import Objective, target_counts
 from bertworks.pretrain.samples import Samples
 from bertworks.text.tokenizer import Tokenizer
 from memory_corpus import random_corpus, small_tokenizer
-from tiny_pretraining import left_by, recipe_of, tiny_corpus
+from tiny_pretraining import flags_of, left_by, recipe_of, tiny_corpus
 from toy_losses import Kept, distance
 from two_ranks import in_ranks
 
@@ -191,3 +194,18 @@ def stopped_by_one(corpus: str, out: str) -> list[Any]:
 def test_a_signal_to_one_rank_stops_all_at_the_same_step(corpus: Path, tmp_path: Path) -> None:
     assert in_ranks("test_pretrain_ranks", "stopped_by_one", str(corpus), str(tmp_path / "run")) == [[1, "SIGTERM"]] * 2
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["1"]
+
+
+@pytest.mark.slow  # torchrun and two ranks, each started from nothing
+def test_torchrun_trains_as_one_program(corpus: Path, tmp_path: Path) -> None:
+    words = ["pretrain", "--out", str(tmp_path / "two"), "--json", *flags_of(corpus, train__steps=12)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run([*torchrun, "-m", "bertworks", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["steps"] == 12, "and one rank speaks for all"
+    run.pretrain(recipe_of(corpus, train__steps=12), tmp_path / "one")
+    one, two = left_by(tmp_path / "one"), left_by(tmp_path / "two")
+    assert two["result"]["metrics"]["heldout"] == pytest.approx(one["result"]["metrics"]["heldout"], rel=1e-4)
+    log = (tmp_path / "two" / "log.txt").read_text()
+    assert log.count("step 10,") == 1

@@ -52,10 +52,14 @@ def run(args: argparse.Namespace) -> int:
     result = pretrain(recipe, Path(args.out), resume=args.resume, overwrite=args.overwrite)
     if result.stopped:
         return 130 if result.stopped == "SIGINT" else 0
+    if result.rank > 0:
+        return 0
     if args.json:
         print_json({"run": result.run, "steps": result.steps, "heldout": result.figures})
         return 0
-    print_table(["held-out", "figure"], list(result.figures.items()))
-    print(f"model: {result.run / 'best'}; curves: {result.run / 'curves.png'}")
+    if result.figures:
+        print_table(["held-out", "figure"], list(result.figures.items()))
+    model = result.run / ("best" if result.figures else "last")
+    print(f"model: {model}; curves: {result.run / 'curves.png'}")
     print(f'next: bertworks fill {result.run} "The capital of [MASK] is Paris."')
     return 0

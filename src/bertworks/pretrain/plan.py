@@ -4,12 +4,11 @@ import time
 
 import torch
 
-from bertworks.corpus.open import open_corpus
 from bertworks.engine.precision import choose_device, choose_dtype
 from bertworks.model.config import BertConfig, number_of_parameters
 from bertworks.pretrain.evaluate import unigram_log_probs
 from bertworks.pretrain.recipe import PretrainRecipe
-from bertworks.pretrain.setup import build_model, open_samples, run_length
+from bertworks.pretrain.setup import build_model, named_corpus, open_samples, run_length
 
 _MATMUL_SHARE = 0.5  # of the machine's matmul rate that training reaches, for the guess
 
@@ -19,7 +18,7 @@ def describe_plan(recipe: PretrainRecipe) -> str:
 
     Raises BertworksError for whatever the run itself would refuse before its first step.
     """
-    corpus = open_corpus(recipe.data.corpus)
+    corpus = named_corpus(recipe)
     tokenizer = corpus.tokenizer()
     train, heldout, _ = open_samples(recipe, corpus, tokenizer)
     config = build_model(recipe, tokenizer, unigram_log_probs(corpus, train.documents)).config

@@ -14,7 +14,7 @@ from bertworks.base.errors import BertworksError
 from bertworks.base.files import write_json
 from bertworks.base.progress import Progress
 from bertworks.base.recipe import to_toml
-from bertworks.corpus.open import Corpus, open_corpus
+from bertworks.corpus.open import Corpus
 from bertworks.engine.checkpoint import save_checkpoint
 from bertworks.engine.curves import draw_curves
 from bertworks.engine.memory import keep_memory
@@ -37,6 +37,7 @@ from bertworks.pretrain.setup import (
     build_dropout,
     build_model,
     build_optimiser,
+    named_corpus,
     open_samples,
     restore,
     run_length,
@@ -53,12 +54,14 @@ class PretrainResult:
 
     figures  of the last evaluation
     stopped  the signal that cut it short, or None
+    rank     of several processes; the first one tells what came out
     """
 
     run: Path
     steps: int
     figures: dict[str, float]
     stopped: str | None = None
+    rank: int = 0
 
 
 def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrite: bool = False) -> PretrainResult:
@@ -72,11 +75,13 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
     if recipe.machine.threads:
         torch.set_num_threads(recipe.machine.threads)
     ranks = Ranks.from_environment()
+    if not ranks.is_first:
+        logging.getLogger("bertworks").setLevel(logging.ERROR)
     device = choose_device(recipe.machine.device)
     dtype, why = choose_dtype(recipe.machine.dtype, device)
     log.info("computing in %s", why)
 
-    corpus = open_corpus(recipe.data.corpus)
+    corpus = named_corpus(recipe)
     tokenizer = corpus.tokenizer()
     train, heldout, heldout_text = open_samples(recipe, corpus, tokenizer)
     unigram = unigram_log_probs(corpus, train.documents)
@@ -111,7 +116,7 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
         heldout_text,
         state,
     )
-    handler = run.log_file()
+    handler = run.log_file() if ranks.is_first else logging.NullHandler()
     logging.getLogger("bertworks").addHandler(handler)
     try:
         return loop.train(train, objective, schedule, total, unit)
@@ -151,7 +156,7 @@ class Loop:
         """Update until `total` units are behind or a signal comes; log, evaluate and save on the way."""
         settings, cursor = self.recipe.train, self.state.cursor
         began, before = time.monotonic(), cursor.seconds
-        bar = Progress(int(total), unit, "pretrain")
+        bar = Progress(int(total), unit, "pretrain", enabled=None if self.ranks.is_first else False)
         bar.update(int(cursor.done(unit)))
         stopped = 0
         with StopWish() as wish:
@@ -188,9 +193,9 @@ class Loop:
         if cursor.done(unit) < total:
             name = signal.Signals(stopped).name
             log.warning("stopped by %s at step %d; the same command goes on from there", name, cursor.step)
-            return PretrainResult(self.run.path, cursor.step, self.state.figures, name)
+            return PretrainResult(self.run.path, cursor.step, self.state.figures, name, self.ranks.rank)
         self._finish()
-        return PretrainResult(self.run.path, cursor.step, self.state.figures)
+        return PretrainResult(self.run.path, cursor.step, self.state.figures, rank=self.ranks.rank)
 
     def _check_finite(self, report: StepReport, cursor: Cursor, sample_indexes: list[int]) -> None:
         """Count updates that were left out; after `max_bad_steps` in a row stop, with the samples written down."""

@@ -43,6 +43,13 @@ def run_length(recipe: PretrainRecipe, samples: Samples) -> tuple[float, str]:
     return float(DEFAULT_EPOCHS * samples.number_of_batches(0, settings.batch_tokens)), "steps"
 
 
+def named_corpus(recipe: PretrainRecipe) -> Corpus:
+    """The corpus to train on. Raises BertworksError when the recipe names none."""
+    if not recipe.data.corpus:
+        raise BertworksError("no corpus to train on is named", "`--corpus DIR`, a folder that `bertworks corpus` wrote")
+    return open_corpus(recipe.data.corpus)
+
+
 def open_samples(
     recipe: PretrainRecipe, corpus: Corpus, tokenizer: Tokenizer
 ) -> tuple[Samples, Samples, tuple[int, int]]:
