@@ -64,7 +64,7 @@ class MachineRecipe:
 
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    micro_tokens: int = setting(4096, ge=1)  # places of rows computed at a time; the update does not depend on it
+    micro_tokens: int = setting(2048, ge=1)  # places of rows computed at a time; the update does not depend on it
     threads: int | None = setting(None, ge=1)  # none = all cores
     keep_memory: bool = True  # the allocator setting that avoids page faults on glibc
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-TOKEN_BUDGET = 1536  # of one batch, padding included (docs/performance.md: 1,024 to 2,048 alike, 16,384 half as fast)
+TOKEN_BUDGET = 1024  # of one batch, padding included: 512 to 1,024 alike, 2,048 a sixth slower (docs/performance.md)
 MULTIPLE = 8  # lengths are padded up to one: few shapes, whole vector registers
 
 
