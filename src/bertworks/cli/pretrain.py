@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bertworks.base.errors import BertworksError
 from bertworks.base.recipe import load, to_toml
 from bertworks.cli import flags
 from bertworks.cli.recipe_flags import add_recipe, overrides
@@ -33,8 +34,7 @@ SHORT = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE", help="TOML file; flags override its keys")
-    flags.add(parser, "--out", required=True)
-    flags.add(parser, "--overwrite", "--resume", "--dry-run", "--json")
+    flags.add(parser, "--out", "--overwrite", "--resume", "--dry-run", "--json")
     add_recipe(parser, PretrainRecipe, SHORT)
 
 
@@ -43,9 +43,11 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         from bertworks.pretrain.plan import describe_plan
 
-        print(to_toml(recipe))
+        print(to_toml(recipe, marked=True))
         print(describe_plan(recipe))
         return 0
+    if not args.out:
+        raise BertworksError("bertworks pretrain: --out is missing", "name a folder for the run: `--out runs/mine`")
     from bertworks.cli.output import print_json, print_table
     from bertworks.pretrain.run import pretrain
 
