@@ -20,28 +20,29 @@ def draw_curves(
 ) -> None:
     """Draw the named figures of the training lines, and the same names of the evaluation lines, over the step.
 
-    floor  a level to compare with, such as the unigram entropy, drawn as a dashed line
+    Each name has a panel of its own, as losses of different tasks differ by more than they move.
+    floor  a level to compare the first name with, such as the unigram entropy, drawn as a dashed line
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 1.5 + 2.5 * len(names)), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    for name in names:
+    panels = figure.subplots(len(names), sharex=True, squeeze=False)[:, 0]
+    for name, axes in zip(names, panels, strict=True):
         for split, style in _STYLES.items():
             lines = [line for line in metrics if line.get("split") == split and line.get(name) is not None]
             if lines:
                 label = f"{name.replace('_', ' ')}, {split or 'training'}"
                 axes.plot([line["step"] for line in lines], [line[name] for line in lines], label=label, **style)
-    if floor is not None:
-        axes.axhline(floor, linestyle="--", color="grey", linewidth=1, label="unigram entropy")
-    axes.set_xlabel("updates")
-    axes.set_ylabel("nats")
-    axes.set_title(title)
-    axes.grid(alpha=0.3)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8)
+        if floor is not None and name == names[0]:
+            axes.axhline(floor, linestyle="--", color="grey", linewidth=1, label="unigram entropy")
+        axes.set_ylabel("nats")
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8)
+    panels[-1].set_xlabel("updates")
+    panels[0].set_title(title)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=130)
     with whole_file(path) as handle:
