@@ -148,7 +148,9 @@ def test_a_broken_start_is_refused(start: Path, tmp_path: Path, change: Callable
     train = write_rows(tmp_path / "train.csv", toy_rows(30))
     with pytest.raises(BertworksError, match=message):
         finetune(toy_recipe(broken, train, train__steps=1), tmp_path / "run")
-    assert not (tmp_path / "run" / "best").exists()
+    with pytest.raises(BertworksError, match=message):
+        finetune(toy_recipe(broken, train, train__steps=1, train__seeds=2), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_vocabulary_of_the_same_size_is_refused(start: Path, tmp_path: Path) -> None:

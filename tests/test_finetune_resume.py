@@ -182,7 +182,7 @@ def test_an_unfinished_study_goes_on_with_the_seed_it_was_at(
 
     def third_save_stops(*given: Any) -> None:
         saves.append(1)
-        if len(saves) == 5:  # in the second seed: 4, 8, 10 are the first one's
+        if len(saves) == 4:  # in the second seed: the first one saves at 4 and 8
             raise Cut
         save(*given)
 

@@ -44,6 +44,8 @@ def finetune(
     not finite.
     """
     prepared = prepare_run(recipe, data or read_data(recipe.data))
+    for line in prepared.contract.lines():
+        log.info("%s", line)
     if recipe.train.seeds > 1:
         return study(prepared, out, run_one, resume=resume, overwrite=overwrite)
     return run_one(prepared, out, resume=resume, overwrite=overwrite)
@@ -51,13 +53,14 @@ def finetune(
 
 def run_one(prepared: Prepared, out: Path, *, resume: bool = True, overwrite: bool = False) -> FinetuneResult:
     """One run of one seed."""
+    network = Network(prepared)  # before anything is written: weights may be broken
     run = RunDirectory.open(out, to_toml(prepared.recipe), resume=resume, overwrite=overwrite)
     handler = run.log_file()
     try:
         with logged_to(handler):
             for line in prepared.contract.lines():
-                log.info("%s", line)
-            return Loop(prepared, run).train()
+                handler.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, line, (), None))
+            return Loop(prepared, run, network).train()
     finally:
         handler.close()
 
@@ -65,12 +68,12 @@ def run_one(prepared: Prepared, out: Path, *, resume: bool = True, overwrite: bo
 class Loop:
     """The training loop with what it needs on the way; `train` is the whole of it."""
 
-    def __init__(self, prepared: Prepared, run: RunDirectory) -> None:
+    def __init__(self, prepared: Prepared, run: RunDirectory, network: Network) -> None:
         train = prepared.recipe.train
         assert train.lr is not None
         assert train.batch_size is not None
         self.prepared, self.run, self.settings, self.plan = prepared, run, train, prepared.plan
-        self.network = Network(prepared)
+        self.network = network
         self.optimiser = AdamW(self.network.parameters, eps=train.adam_epsilon, weight_decay=train.weight_decay)
         self.batches = TrainingBatches(
             self.network.compact(prepared.windows),
@@ -117,7 +120,7 @@ class Loop:
                 is_evaluated = state.step % self.plan.evaluate_every == 0 or is_last
                 if is_evaluated and self.prepared.data.dev:
                     self._evaluate()
-                if is_last or self._is_checkpoint_due(time.monotonic() - saved):
+                if not is_last and self._is_checkpoint_due(time.monotonic() - saved):
                     save(self.run, self.network, self.optimiser, self.prepared, state)
                     saved = time.monotonic()
         if wish.signal_name is not None and state.step < self.plan.steps:

@@ -29,6 +29,7 @@ def study(
     A finished seed is not run again; all seeds share the rows and their split.
     """
     train = prepared.recipe.train
+    prepared.start.build(prepared.data.task, train.seed)  # before anything is written: weights may be broken
     run = RunDirectory.open(out, to_toml(prepared.recipe), resume=resume, overwrite=overwrite)
     contents = []
     for seed in range(train.seed, train.seed + train.seeds):
