@@ -65,3 +65,11 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "demo: 100%" in err
     assert "10.0/10.0" in err
     assert "loss 1.25" in err
+
+
+def test_what_an_earlier_process_did_is_no_speed(clock: list[float]) -> None:
+    bar = Progress(1000, "steps", "resumed", begun=900)
+    assert bar.line() == "resumed: 900/1,000 steps, 0.00 steps/s, 0:00 taken"
+    clock[0] += 10
+    bar.update(50)
+    assert bar.line() == "resumed: 950/1,000 steps, 5.00 steps/s, 0:10 left"

@@ -26,12 +26,16 @@ class Progress:
     unit     what is counted, in the plural ("tokens", "documents")
     label    what is being done ("pretrain")
     enabled  None = as `show` said
+    begun    units that an earlier process did: they count as done, not as speed
     """
 
-    def __init__(self, total: int | None, unit: str, label: str, *, enabled: bool | None = None) -> None:
+    def __init__(
+        self, total: int | None, unit: str, label: str, *, enabled: bool | None = None, begun: int = 0
+    ) -> None:
         self.total, self.unit, self.label = total, unit, label
+        self.begun = begun
         self.enabled = _shown if enabled is None else enabled
-        self.done = 0
+        self.done = begun
         self._figures: dict[str, object] = {}
         self._started = self._spoken = time.monotonic()
         self._bar: Any = None
@@ -39,7 +43,9 @@ class Progress:
         if self.enabled and sys.stderr.isatty():
             from tqdm import tqdm  # 20 ms, and only a terminal needs it
 
-            self._bar = tqdm(total=total, unit=f" {unit}", desc=label, unit_scale=True, dynamic_ncols=True, leave=True)
+            self._bar = tqdm(
+                total=total, unit=f" {unit}", desc=label, unit_scale=True, dynamic_ncols=True, leave=True, initial=begun
+            )
 
     def update(self, n: int = 1, **figures: object) -> None:
         """Count `n` more units; `figures` (loss, …) are shown beside from now on."""
@@ -68,9 +74,9 @@ class Progress:
     def line(self) -> str:
         """What stands now, as one line: label, units of total, speed, time left or taken, figures."""
         seconds = max(time.monotonic() - self._started, 1e-9)
-        speed = self.done / seconds
+        speed = (self.done - self.begun) / seconds
         of_total = "" if self.total is None else f"/{self.total:,}"
-        if self.total is None or self.done >= self.total or self.done == 0:
+        if self.total is None or self.done >= self.total or self.done == self.begun:
             clock = f"{_clock(seconds)} taken"
         else:
             clock = f"{_clock((self.total - self.done) / speed)} left"

@@ -92,8 +92,7 @@ class Loop:
         state, objective = self.state, self.network.objective
         began, before = time.monotonic(), state.seconds
         saved = began
-        with StopWish() as wish, Progress(self.plan.steps, "updates", "finetune") as bar:
-            bar.update(state.step)
+        with StopWish() as wish, Progress(self.plan.steps, "updates", "finetune", begun=state.step) as bar:
             while state.step < self.plan.steps and wish.signal_name is None and not self._is_patience_over():
                 micro_batches = self.batches.micro_batches(state.step)
                 lr = self.schedule.lr(state.step)

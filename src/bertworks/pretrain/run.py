@@ -156,8 +156,8 @@ class Loop:
         """Update until `total` units are behind or a signal comes; log, evaluate and save on the way."""
         settings, cursor = self.recipe.train, self.state.cursor
         began, before = time.monotonic(), cursor.seconds
-        bar = Progress(int(total), unit, "pretrain", enabled=None if self.ranks.is_first else False)
-        bar.update(int(cursor.done(unit)))
+        shown = None if self.ranks.is_first else False
+        bar = Progress(int(total), unit, "pretrain", enabled=shown, begun=int(cursor.done(unit)))
         stopped = 0
         with StopWish() as wish:
             while cursor.done(unit) < total and not stopped:
