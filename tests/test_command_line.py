@@ -52,7 +52,7 @@ def failing(error: BaseException) -> Body:
         (BertworksError("it failed", exit_code=1), 1, "error: it failed\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
         (OSError(errno.ENOSPC, "x", "runs/a"), 1, "error: runs/a: the disk is full\nhint: free some space"),
-        (PermissionError(errno.EACCES, "x", "/root/a"), 1, "error: /root/a: permission denied\n"),
+        (PermissionError(errno.EACCES, "x", "/etc/a"), 1, "error: /etc/a: permission denied\n"),
         (FileNotFoundError(errno.ENOENT, "x", "a.txt"), 2, "error: a.txt: no such file or folder\n"),
         (NotADirectoryError(errno.ENOTDIR, "x", "a"), 2, "error: a: is a file where a folder was wanted\n"),
         (OSError(errno.EXDEV, "Invalid cross-device link", "a"), 1, "error: a: Invalid cross-device link\n"),
