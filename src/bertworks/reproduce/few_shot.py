@@ -34,7 +34,7 @@ class FewShot:
     """
 
     seeds: int = 3
-    epochs: float = 15.0
+    epochs: float = 12.0
     rate: float = 3e-4  # 1e-3 leaves random weights where they were
 
 
