@@ -24,6 +24,9 @@ def fed_by_ranks(shares: dict[str, list[list[int]]]) -> dict[str, Any]:
             found[f"{name} {dtype}"] = [gradient.tolist(), report.losses, report.grad_norm]
     found["counts"] = ranks.sum_counts({"b": 2 + ranks.rank, "a": 1})
     found["agreed"] = [ranks.agree(0, 1.5 + ranks.rank), ranks.agree(15 * ranks.rank, 2.0 + ranks.rank)]
+    values = torch.arange(3.0) + ranks.rank
+    ranks.copy_first(values)
+    found["copied"] = values.tolist()
     ranks.wait()
     return found
 
@@ -41,6 +44,7 @@ def test_two_ranks_give_the_gradient_of_sum_over_count() -> None:
             assert found_norm == pytest.approx(norm, rel=1e-6)
             assert first[f"{name} {dtype}"] == second[f"{name} {dtype}"], "ranks must stay equal to the bit"
     assert first["counts"] == {"a": 2, "b": 5}
+    assert first["copied"] == second["copied"] == [0, 1, 2]
     assert first["agreed"] == second["agreed"] == [[0, 1.5], [15, 2.0]], "any rank's signal, the first rank's clock"
 
 

@@ -41,6 +41,11 @@ class Ranks:
         """The part of `count` items in a row that this rank takes; the parts differ by one item at most."""
         return range(self.rank * count // self.world, (self.rank + 1) * count // self.world)
 
+    def copy_first(self, values: Tensor) -> None:
+        """Overwrite the values with the first rank's, in place."""
+        if self.world > 1:
+            dist.broadcast(values, 0)
+
     def sum_counts(self, counts: Mapping[str, float]) -> dict[str, float]:
         """The counts of all ranks together, by name."""
         if self.world == 1:

@@ -29,6 +29,7 @@ from bertworks.engine.stopping import StopWish
 from bertworks.model.bert import BertForPreTraining
 from bertworks.model.pretrained import save_pretrained
 from bertworks.pretrain.batches import MicroBatch, micro_batches
+from bertworks.pretrain.counted_start import counted_start
 from bertworks.pretrain.evaluate import bits_per_byte, evaluate, evaluation_batches, unigram_log_probs
 from bertworks.pretrain.objective import Objective, target_counts
 from bertworks.pretrain.recipe import PretrainRecipe
@@ -41,6 +42,7 @@ from bertworks.pretrain.setup import (
     open_samples,
     restore,
     run_length,
+    wants_counts,
 )
 from bertworks.pretrain.state import Cursor, Lately, State
 from bertworks.text.tokenizer import Tokenizer
@@ -86,7 +88,12 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
     train, heldout, heldout_text = open_samples(recipe, corpus, tokenizer)
     unigram = unigram_log_probs(corpus, train.documents)
     model = build_model(recipe, tokenizer, unigram)
+    if wants_counts(recipe) and ranks.is_first and (overwrite or RunDirectory(out).latest() is None):
+        log.info("first weights: counting which words stand near each other")
+        counted_start(model, corpus, train.documents, recipe.train.seed)
     parameters = FlatParameters(model, dtype, device, is_hidden=lambda name: ".layers." in name)
+    ranks.copy_first(parameters.masters)
+    parameters.publish()
     optimiser = build_optimiser(recipe, parameters)
     dropout = build_dropout(recipe, dtype, device)
     objective = Objective(model, dropout, direct=True)

@@ -123,6 +123,11 @@ def build_model(recipe: PretrainRecipe, tokenizer: Tokenizer, unigram: NDArray[n
     return model
 
 
+def wants_counts(recipe: PretrainRecipe) -> bool:
+    """Whether the first weights are to be made from counts; those of a model to go on from are left as they are."""
+    return recipe.model.initialization == "counts" and recipe.model.start is None
+
+
 def check_length(recipe: PretrainRecipe, config: BertConfig) -> None:
     """Raise BertworksError when samples would be longer than the position table."""
     if recipe.train.length > config.max_position_embeddings:
