@@ -19,7 +19,7 @@ from bertworks.model.config import BertConfig
 from bertworks.model.encoder import Layer
 from bertworks.model.initialise import seeded
 from bertworks.pretrain import counted_start as start
-from bertworks.pretrain import run, word_vectors
+from bertworks.pretrain import run, setup, word_vectors
 from bertworks.pretrain.setup import wants_counts
 from bertworks.reproduce.bundled import NOVELS
 from bertworks.text.learn import learn
@@ -162,7 +162,7 @@ def test_a_run_counts_once_and_goes_on_to_the_bit(
         counted.append(documents)
         start.counted_start(model, corpus, documents, seed)
 
-    monkeypatch.setattr(run, "counted_start", watched)
+    monkeypatch.setattr(setup, "counted_start", watched)
     run.pretrain(recipe, tmp_path / "unbroken")
     real = run.Loop._evaluate
     monkeypatch.setattr(run.Loop, "_evaluate", lambda self: 1 / (self.state.cursor.step != 5) and real(self))

@@ -40,13 +40,13 @@ def counted_start(model: BertForPreTraining, corpus: Corpus, documents: NDArray[
     heads = encoder.config.num_attention_heads
     columns = position_columns(word.shape[1], heads)
     length = encoder.config.initializer_range * math.sqrt(word.shape[1])  # of a word's vector, as a random one has it
-    vectors = torch.from_numpy(word_vectors(corpus, documents, word.shape[1] - columns, seed))
+    vectors = torch.from_numpy(word_vectors(corpus, documents, word.shape[1] - columns, seed)).to(word)
     met = vectors.any(dim=1)
     word[met] = 0
     word[met, columns : columns + vectors.shape[1]] = length * vectors[met]
     rates = frequencies(columns)
     position.zero_()
-    position[:, :columns] = length / math.sqrt(len(rates)) * sinusoids(torch.arange(len(position)), rates)
+    position[:, :columns] = length / math.sqrt(len(rates)) * sinusoids(torch.arange(len(position)), rates).to(word)
     look_at_neighbours(encoder.get_parameter("layers.0.qkv.weight"), heads, rates)
 
 
@@ -77,7 +77,7 @@ def look_at_neighbours(qkv: Tensor, heads: int, rates: Tensor) -> None:
         for matrix, turned in ((query[head], distance), (key[head], 0)):
             matrix *= CONTENT
             matrix[:, :columns] = 0
-            matrix[:columns, :columns] = gain * rotation(turned * rates)
+            matrix[:columns, :columns] = gain * rotation(turned * rates).to(qkv)
 
 
 def rotation(angles: Tensor) -> Tensor:

@@ -29,7 +29,6 @@ from bertworks.engine.stopping import StopWish
 from bertworks.model.bert import BertForPreTraining
 from bertworks.model.pretrained import save_pretrained
 from bertworks.pretrain.batches import MicroBatch, micro_batches
-from bertworks.pretrain.counted_start import counted_start
 from bertworks.pretrain.evaluate import bits_per_byte, evaluate, evaluation_batches, unigram_log_probs
 from bertworks.pretrain.objective import Objective, target_counts
 from bertworks.pretrain.recipe import PretrainRecipe
@@ -38,6 +37,7 @@ from bertworks.pretrain.setup import (
     build_dropout,
     build_model,
     build_optimiser,
+    count_first_weights,
     named_corpus,
     open_samples,
     restore,
@@ -88,12 +88,7 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
     train, heldout, heldout_text = open_samples(recipe, corpus, tokenizer)
     unigram = unigram_log_probs(corpus, train.documents)
     model = build_model(recipe, tokenizer, unigram)
-    if wants_counts(recipe) and ranks.is_first and (overwrite or RunDirectory(out).latest() is None):
-        log.info("first weights: counting which words stand near each other")
-        counted_start(model, corpus, train.documents, recipe.train.seed)
     parameters = FlatParameters(model, dtype, device, is_hidden=lambda name: ".layers." in name)
-    ranks.copy_first(parameters.masters)
-    parameters.publish()
     optimiser = build_optimiser(recipe, parameters)
     dropout = build_dropout(recipe, dtype, device)
     objective = Objective(model, dropout, direct=True)
@@ -103,26 +98,15 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
     ranks.wait()
     run = RunDirectory(out)
     state = restore(run, parameters, optimiser, corpus, tokenizer)
+    if wants_counts(recipe) and state.cursor.step == 0:
+        count_first_weights(model, parameters, corpus, train, ranks)
     total, unit = run_length(recipe, train)
     schedule = Schedule(
         recipe.train.schedule, recipe.train.lr, total, recipe.train.warmup * total, recipe.train.cooldown * total
     )
     trials = evaluation_batches(heldout, recipe.train.evaluation_tokens, recipe.machine.micro_tokens)
-    loop = Loop(
-        recipe,
-        run,
-        ranks,
-        device,
-        corpus,
-        tokenizer,
-        model,
-        parameters,
-        optimiser,
-        unigram,
-        trials,
-        heldout_text,
-        state,
-    )
+    parts = (corpus, tokenizer, model, parameters, optimiser, unigram, trials, heldout_text, state)
+    loop = Loop(recipe, run, ranks, device, *parts)
     handler = run.log_file() if ranks.is_first else logging.NullHandler()
     logging.getLogger("bertworks").addHandler(handler)
     try:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from typing import cast
 
 import numpy as np
 import torch
@@ -14,10 +15,12 @@ from bertworks.engine.dropout import PooledDropout
 from bertworks.engine.muon import Muon
 from bertworks.engine.optimiser import AdamW, Optimiser
 from bertworks.engine.parameters import FlatParameters
+from bertworks.engine.ranks import Ranks
 from bertworks.engine.run_directory import RunDirectory
 from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig, preset
 from bertworks.model.pretrained import load_pre_training
+from bertworks.pretrain.counted_start import counted_start
 from bertworks.pretrain.evaluate import EVALUATION_SEED
 from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.recipe import PretrainRecipe
@@ -126,6 +129,18 @@ def build_model(recipe: PretrainRecipe, tokenizer: Tokenizer, unigram: NDArray[n
 def wants_counts(recipe: PretrainRecipe) -> bool:
     """Whether the first weights are to be made from counts; those of a model to go on from are left as they are."""
     return recipe.model.initialization == "counts" and recipe.model.start is None
+
+
+def count_first_weights(
+    model: BertForPreTraining, parameters: FlatParameters, corpus: Corpus, samples: Samples, ranks: Ranks
+) -> None:
+    """Put the counted start in place of the random one; the first rank counts, the others take what it found."""
+    log.info("first weights: counting which words stand near each other")
+    if ranks.is_first:
+        exact = cast(BertForPreTraining, parameters.exact_copy(model))  # its parameters are the masters
+        counted_start(exact, corpus, samples.documents, samples.seed)
+    ranks.copy_first(parameters.masters)
+    parameters.publish()
 
 
 def check_length(recipe: PretrainRecipe, config: BertConfig) -> None:

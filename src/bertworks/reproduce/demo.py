@@ -104,7 +104,9 @@ def pretrain_small(out: Path, corpus: Path, minutes: float) -> PretrainResult:
 def small_recipe(corpus: Path, minutes: float) -> PretrainRecipe:
     """What gets furthest in two minutes of two cores: few layers, short rows, many small updates, many masks."""
     return PretrainRecipe(
-        model=ModelRecipe(preset="tiny", dropout=0.0, attention_dropout=0.0, initializer_range=0.04),
+        model=ModelRecipe(
+            preset="tiny", dropout=0.0, attention_dropout=0.0, initializer_range=0.04, initialization="counts"
+        ),
         data=DataRecipe(corpus=str(corpus), mask_probability=0.3),
         train=TrainRecipe(
             hours=minutes / 60,
