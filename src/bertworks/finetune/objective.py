@@ -11,7 +11,6 @@ from bertworks.engine.dropout import PooledDropout
 from bertworks.finetune.batches import MicroBatch
 from bertworks.model.bert import BertForSentence
 from bertworks.model.config import BertConfig
-from bertworks.predict.first_tokens import sentence_logits
 from bertworks.tasks.task import Task
 
 _GROUPS = 16  # length groups of one update: rows double in length from 64 to at most 64 * 2^15
@@ -53,7 +52,7 @@ class Objective:
     def __call__(self, batch: MicroBatch, scales: Mapping[str, float]) -> dict[str, Tensor]:
         """The loss sum times its scale."""
         dropout = None if self.dropout is None else self.dropout.at(self.step, batch)
-        logits = sentence_logits(self.model, batch.rows, dropout, direct=True)
+        logits = self.model(batch.rows, dropout, direct=True)
         return {"loss": self.task.loss_sum(logits, batch.targets, batch.weights) * scales["loss"]}
 
 

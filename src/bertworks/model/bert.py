@@ -14,6 +14,7 @@ from bertworks.model.dropout import Dropout
 from bertworks.model.encoder import BertEncoder
 from bertworks.model.heads import Classifier, MaskedTokenHead, NextSentenceHead, Pooler
 from bertworks.model.initialise import seeded
+from bertworks.model.last_layer import states_at
 from bertworks.model.layout import Rows
 
 
@@ -73,9 +74,17 @@ class BertForPreTraining(nn.Module):
 
     def forward(self, rows: Rows, masked_positions: Tensor, dropout: Dropout | None = None) -> tuple[Tensor, Tensor]:
         """Logits of words (P, V) at the flat positions (P,), and of next sentence (B, 2)."""
-        hidden = self.encoder(rows, dropout)
-        words = self.masked_head(hidden, masked_positions, self.encoder.embeddings.word)
-        return words, self.next_sentence_head(self.pooler(hidden, rows.first_index))
+        masked, first = self.read_states(rows, masked_positions, dropout)
+        words = self.masked_head(masked, self.encoder.embeddings.word)
+        return words, self.next_sentence_head(self.pooler(first))
+
+    def read_states(
+        self, rows: Rows, masked_positions: Tensor, dropout: Dropout | None, *, direct: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Last states of the masked tokens (P, E) and of the first token of each sequence (B, E)."""
+        places = torch.cat([masked_positions, rows.first_index])
+        states = states_at(self.encoder, rows, places, dropout, direct=direct)
+        return states[: len(masked_positions)], states[len(masked_positions) :]
 
     def losses(
         self,
@@ -98,10 +107,9 @@ class BertForPreTraining(nn.Module):
         direct                            gradients of the word table go straight into its `.grad`, see
                                           fused_cross_entropy
         """
-        hidden = self.encoder(rows, dropout, direct=direct)
+        states, first = self.read_states(rows, masked_positions, dropout, direct=direct)
         masked = self.masked_head.loss(
-            hidden,
-            masked_positions,
+            states,
             masked_labels,
             self.encoder.embeddings.word,
             scale=masked_scale,
@@ -111,7 +119,7 @@ class BertForPreTraining(nn.Module):
         if next_sentence_labels is None:
             nothing = torch.zeros_like(masked.loss_sum)
             return PreTrainingLosses(masked.loss, masked.loss_sum, nothing, masked.correct, None)
-        logits = self.next_sentence_head(self.pooler(hidden, rows.first_index))
+        logits = self.next_sentence_head(self.pooler(first))
         sentence_sum = F.cross_entropy(logits, next_sentence_labels, reduction="sum")
         hits = (logits.argmax(-1) == next_sentence_labels).sum() if count_correct else None
         total = masked.loss + sentence_scale * sentence_sum
@@ -134,6 +142,6 @@ class BertForSentence(nn.Module):
 
     def forward(self, rows: Rows, dropout: Dropout | None = None, *, direct: bool = False) -> Tensor:
         """Logits (B, C), in the order of the sequences; see Embeddings.forward for `direct`."""
-        pooled = self.pooler(self.encoder(rows, dropout, direct=direct), rows.first_index)
+        pooled = self.pooler(states_at(self.encoder, rows, rows.first_index, dropout, direct=direct))
         logits: Tensor = self.classifier(pooled, dropout)
         return logits

@@ -47,10 +47,14 @@ class Layer(nn.Module):
 
     def attention(self, hidden: Tensor, bias: Tensor | None, dropout: Dropout | None) -> Tensor:
         """What attention adds to the stream, before dropout."""
+        added_up: Tensor = self.attention_output(self.mixed(hidden, bias, dropout))
+        return added_up
+
+    def mixed(self, hidden: Tensor, bias: Tensor | None, dropout: Dropout | None) -> Tensor:
+        """The heads' mixtures of values side by side, (R, L, E)."""
         n_rows, length, _ = hidden.shape
         kept = drawn(dropout, "attention_probs", self.index, (n_rows, self.heads, length, length), hidden)
-        mixed: Tensor = self.attention_output(attend(self.qkv(hidden), bias, self.heads, kept))
-        return mixed
+        return attend(self.qkv(hidden), bias, self.heads, kept)
 
     def feed_forward(self, hidden: Tensor) -> Tensor:
         """What the feed-forward part adds to the stream, before dropout."""

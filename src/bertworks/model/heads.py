@@ -29,9 +29,8 @@ class Pooler(nn.Module):
         self.dense = linear(config.hidden_size, config.hidden_size)
         initialise(self, std=config.initializer_range, generator=generator or seeded(0), kind=initialisation)
 
-    def forward(self, hidden_states: Tensor, first_index: Tensor) -> Tensor:
-        """(R, L, E) and (B,) flat indices -> (B, E)."""
-        first = hidden_states.reshape(-1, hidden_states.shape[-1]).index_select(0, first_index)
+    def forward(self, first: Tensor) -> Tensor:
+        """(B, E), the first token's last state of each sequence -> (B, E)."""
         return torch.tanh(self.dense(first))
 
 
@@ -52,20 +51,18 @@ class MaskedTokenHead(nn.Module):
         self.bias = nn.Parameter(torch.empty(config.vocab_size))
         initialise(self, std=config.initializer_range, generator=generator or seeded(0), kind=initialisation)
 
-    def transform(self, hidden_states: Tensor, positions: Tensor) -> Tensor:
-        """(R, L, E) and (P,) flat positions -> (P, E), ready for the decoder."""
-        chosen = hidden_states.reshape(-1, hidden_states.shape[-1]).index_select(0, positions)
-        transformed: Tensor = self.norm(activate(self.dense(chosen), self.activation))
+    def transform(self, states: Tensor) -> Tensor:
+        """(P, E) -> (P, E), ready for the decoder."""
+        transformed: Tensor = self.norm(activate(self.dense(states), self.activation))
         return transformed
 
-    def forward(self, hidden_states: Tensor, positions: Tensor, table: Tensor) -> Tensor:
-        """Logits (P, V) at the flat positions (P,)."""
-        return F.linear(self.transform(hidden_states, positions), table, self.bias)
+    def forward(self, states: Tensor, table: Tensor) -> Tensor:
+        """Last states of the masked tokens (P, E) and the word table (V, E) -> logits (P, V)."""
+        return F.linear(self.transform(states), table, self.bias)
 
     def loss(
         self,
-        hidden_states: Tensor,
-        positions: Tensor,
+        states: Tensor,
         labels: Tensor,
         table: Tensor,
         *,
@@ -73,9 +70,9 @@ class MaskedTokenHead(nn.Module):
         direct: bool = False,
         count_correct: bool = False,
     ) -> FusedLoss:
-        """Loss at the flat positions (P,) against labels (P,); see fused_cross_entropy for scale and direct."""
+        """Loss of masked tokens' states (P, E) against labels (P,); see fused_cross_entropy for scale and direct."""
         return fused_cross_entropy(
-            self.transform(hidden_states, positions),
+            self.transform(states),
             table,
             self.bias,
             labels,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -16,10 +15,8 @@ import torch
 from torch import nn
 
 from bertworks.base.progress import Progress
-from bertworks.model.bert import BertForSentence
 from bertworks.model.layout import pad_rows
 from bertworks.predict.batches import TOKEN_BUDGET, length_batches, padded_length
-from bertworks.predict.first_tokens import sentence_logits
 from bertworks.tasks.task import Answer, Coverage, Row, Task, Window, coverage
 
 if TYPE_CHECKING:
@@ -67,7 +64,6 @@ def window_logits(model: nn.Module, windows: Sequence[Window], *, token_budget: 
 
     model  takes Rows, gives one output a sequence, in the order of the sequences
     """
-    forward = partial(sentence_logits, model) if isinstance(model, BertForSentence) else model
     device = next(model.parameters()).device
     found: list[np.ndarray] = [np.empty(0, np.float32)] * len(windows)
     lengths = np.fromiter((len(window.input_ids) for window in windows), np.int64, len(windows))
@@ -79,7 +75,7 @@ def window_logits(model: nn.Module, windows: Sequence[Window], *, token_budget: 
                 [window.token_type_ids for window in part],
                 padded_length(int(lengths[members[0]])),
             )
-            outputs = forward(rows.to(device)).float().cpu().numpy()
+            outputs = model(rows.to(device)).float().cpu().numpy()
             for i, output in zip(members.tolist(), outputs, strict=True):
                 found[i] = output
     return found
