@@ -33,6 +33,18 @@ def test_a_csv_with_a_byte_order_mark_and_line_ends_in_quotes(start: Path, tmp_p
     assert lines[0]["line"] > 2
 
 
+def test_a_latin_1_file_trains_where_the_encoding_is_named(start: Path, tmp_path: Path) -> None:
+    rows = [{**row, "text": f"{row['text']} café"} for row in toy_rows(40)]
+    train = write_rows(tmp_path / "train.csv", rows)
+    train.write_bytes(train.read_text(encoding="utf-8").encode("latin-1"))
+    with pytest.raises(BertworksError, match="not UTF-8, byte 0xe9") as refused:
+        finetune(toy_recipe(start, train, train__steps=2), tmp_path / "run")
+    assert "--encoding latin1" in refused.value.hint
+    result = finetune(toy_recipe(start, train, train__steps=2, data__encoding="latin1"), tmp_path / "run")
+    lines = [json.loads(line) for line in (result.run / "predictions-dev.jsonl").read_text().splitlines()]
+    assert all(line["row"]["text"].endswith("café") for line in lines)
+
+
 def test_a_tsv_with_forty_classes(start: Path, tmp_path: Path) -> None:
     lines = [f"{row['text']}\tclass {i % 40}" for i, row in enumerate(toy_rows(160))]
     (tmp_path / "train.tsv").write_text("\n".join(["sentence\tcategory", *lines]) + "\n")

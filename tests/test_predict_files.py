@@ -118,6 +118,14 @@ def test_a_large_csv_in_pieces_is_the_whole_table(tmp_path: Path, piece_bytes: i
     assert [number for piece in pieces for number in piece.line_numbers] == whole.line_numbers
 
 
+def test_another_encoding_in_pieces_is_the_whole_table(tmp_path: Path) -> None:
+    text = "id\ttext\n" + "".join(f"{i}\tcafé {i}\n" for i in range(9000))
+    (tmp_path / "rows.tsv").write_text(text, encoding="latin-1")
+    pieces = list(read_in_pieces(str(tmp_path / "rows.tsv"), encoding="latin-1", piece_bytes=70_000))
+    assert len(pieces) > 1
+    assert [row["text"] for piece in pieces for row in piece.rows] == [f"café {i}" for i in range(9000)]
+
+
 @pytest.mark.parametrize("form", ["lines", "jsonl", "tsv"])
 def test_other_forms_in_pieces_are_the_whole_table(tmp_path: Path, form: str) -> None:
     written = {

@@ -13,7 +13,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
     parser.add_argument("model", metavar="RUN", help="run, or model directory")
     flags.add(parser, "--data", required=True)
-    flags.add(parser, "--columns", "--json", "--device", "--dtype", "--threads")
+    flags.add(parser, "--columns", "--encoding", "--json", "--device", "--dtype", "--threads")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     from bertworks.predict.evaluate import evaluate_table
     from bertworks.read.tables import read_table
 
-    table = read_table(args.data, columns=args.columns)
+    table = read_table(args.data, columns=args.columns, encoding=args.encoding)
     for line in table.lines():
         logging.getLogger(__name__).info("%s", line)
     scored = evaluate_table(open_model(args.model, args.device, args.dtype), table)

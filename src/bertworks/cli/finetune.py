@@ -23,6 +23,7 @@ SHORT = {
     "--test": "data.test",
     "--task": "data.task",
     "--columns": "data.columns",
+    "--encoding": "data.encoding",
     "--max-length": "data.max_length",
     "--epochs": "train.epochs",
     "--steps": "train.steps",

@@ -47,6 +47,11 @@ FLAGS: dict[str, dict[str, Any]] = {
         "type": columns,
         "help": "which column has which role; quote names with , or =",
     },
+    "--encoding": {
+        "metavar": "NAME",
+        "default": "utf-8",
+        "help": "of text files that are not UTF-8: latin-1, gb18030, …",
+    },
     "--steps": {"metavar": "N", "type": int, "help": "updates of the weights"},
     "--tokens": {"metavar": "N", "type": float, "help": "tokens to read"},
     "--hours": {"metavar": "H", "type": float, "help": "time to train"},

@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What to look at, and how samples of a corpus are drawn."""
     parser.add_argument("what", type=Path, metavar="PATH", help="corpus, data file, model directory or run")
     flags.add(parser, "--json")
-    flags.add(parser, "--columns")
+    flags.add(parser, "--columns", "--encoding")
     parser.add_argument("--verify", action="store_true", help="of a corpus: read every byte and compare its SHA-256")
     flags.add(parser, "--samples", help="of a corpus: how many samples of training to print, as JSON lines")
     flags.add(parser, "--segments", "--mask", "--seed", "--max-length")
@@ -129,7 +129,7 @@ def _data(path: Path, args: argparse.Namespace) -> None:
 
     table = None
     try:
-        table = read_table(path, columns=args.columns, labelled=False)
+        table = read_table(path, columns=args.columns, labelled=False, encoding=args.encoding)
     except BertworksError as error:
         log.debug("not a table: %s", error)
     if table is None or (list(table.columns) == ["text"] and len(table.header) == 1):

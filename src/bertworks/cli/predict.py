@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "file", nargs="?", default="-", metavar="FILE", help="rows, or one text a line; - reads standard input"
     )
     flags.add(parser, "--out", help="file for the answers: .jsonl, .csv or .tsv; else standard output")
-    flags.add(parser, "--overwrite", "--columns", "--json", "--device", "--dtype", "--threads")
+    flags.add(parser, "--overwrite", "--columns", "--encoding", "--json", "--device", "--dtype", "--threads")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
         claim_out(args.out, args.overwrite)
     opened = open_model(args.model, args.device, args.dtype)
     path = "/dev/stdin" if args.file == "-" else args.file
-    predictions = FilePredictions(opened, path, args.columns)
+    predictions = FilePredictions(opened, path, args.columns, args.encoding)
     if args.out is not None:
         count = write_answers(predictions, Path(args.out))
         logging.getLogger(__name__).info("%s answers: %s", f"{count:,}", args.out)

@@ -48,10 +48,10 @@ def read_data(recipe: DataRecipe) -> Data:
     """
     if not recipe.train:
         raise BertworksError("no rows to train on", "name a file: `--train F`")
-    columns = recipe.columns
-    train = read_table(recipe.train, columns=columns)
+    columns, encoding = recipe.columns, recipe.encoding
+    train = read_table(recipe.train, columns=columns, encoding=encoding)
     others = {
-        name: read_table(path, columns=columns)
+        name: read_table(path, columns=columns, encoding=encoding)
         for name, path in (("dev", recipe.dev), ("test", recipe.test))
         if path is not None
     }

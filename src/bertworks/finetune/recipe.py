@@ -30,6 +30,7 @@ class DataRecipe:
     test: str | None = None  # opened once, after training
     task: Literal["classify", "score"] | None = None  # none = told by the columns and the labels
     columns: dict[str, str] = field(default_factory=dict)  # role -> column name, beside the names known by themselves
+    encoding: str = "utf-8"  # of text files; UTF-16 is known by its first bytes
     max_length: int | None = setting(None, ge=8)  # of a window; none = the model's positions, at most 512
     truncation: Literal["windows", "truncate", "head+tail"] = "windows"  # of a text longer than a window
     train_windows: int = setting(8, ge=1)  # of one row in one update; longer rows show other ones every epoch

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -40,14 +41,16 @@ class Answered:
 class FilePredictions:
     """Answers to the rows of a file, made as they are asked for; `coverage` and `tables` grow with them."""
 
-    def __init__(self, opened: ModelDirectory, path: str, columns: Mapping[str, str] | None = None) -> None:
-        self.opened, self.path, self.columns = opened, path, columns
+    def __init__(
+        self, opened: ModelDirectory, path: str, columns: Mapping[str, str] | None = None, encoding: str = "utf-8"
+    ) -> None:
+        self.opened, self.path, self.columns, self.encoding = opened, path, columns, encoding
         self.coverage = Coverage(0, 0, 0, 0)
         self.first: Table | None = None
 
     def __iter__(self) -> Iterator[Answered]:
         with Progress(None, "rows", "predict") as progress:
-            for table in read_in_pieces(self.path, self.columns):
+            for table in read_in_pieces(self.path, self.columns, self.encoding):
                 if self.first is None:
                     self.first = table
                     for line in table.lines():
@@ -64,26 +67,25 @@ class FilePredictions:
 
 
 def read_in_pieces(
-    path: str, columns: Mapping[str, str] | None = None, *, piece_bytes: int = PIECE_BYTES
+    path: str, columns: Mapping[str, str] | None = None, encoding: str = "utf-8", *, piece_bytes: int = PIECE_BYTES
 ) -> Iterator[Table]:
     """The rows of a file, with or without labels, in tables of at most about `piece_bytes` of text.
 
     Raises BertworksError, with the line, for a file that cannot be read as rows.
     """
+    parse = partial(parse_table, path=path, columns=columns, labelled=False, encoding=encoding)
     with open_file(path) as source:
         begin = source.handle.read(piece_bytes)
         rest = source.handle.read(1)
         if not rest or begin.startswith(WHOLE) or b"\n" not in begin:
-            yield parse_table(begin + rest + source.handle.read(), path, columns=columns, labelled=False)
+            yield parse(begin + rest + source.handle.read())
             return
-        yield from _pieces(source.handle, begin + rest, path, columns, piece_bytes)
+        yield from _pieces(source.handle, begin + rest, parse, piece_bytes)
 
 
-def _pieces(
-    handle: IO[bytes], begin: bytes, path: str, columns: Mapping[str, str] | None, piece_bytes: int
-) -> Iterator[Table]:
+def _pieces(handle: IO[bytes], begin: bytes, parse: Callable[[bytes], Table], piece_bytes: int) -> Iterator[Table]:
     head, _ = cut_at_record(begin[:HEAD_BYTES])
-    head_rows = len(parse_table(head, path, columns=columns, labelled=False).rows) if head else 0
+    head_rows = len(parse(head).rows) if head else 0
     waiting, lines_before, is_first = begin, 0, True
     while waiting:
         more = handle.read(piece_bytes)
@@ -92,20 +94,17 @@ def _pieces(
         if not piece:
             continue
         if is_first:
-            yield parse_table(piece, path, columns=columns, labelled=False)
+            yield parse(piece)
         elif piece.strip():
-            yield _without_head(head, head_rows, piece, lines_before, path, columns)
+            yield _without_head(parse(head + piece), head_rows, lines_before - head.count(b"\n"))
         lines_before += piece.count(b"\n")
         is_first = False
 
 
-def _without_head(
-    head: bytes, head_rows: int, piece: bytes, lines_before: int, path: str, columns: Mapping[str, str] | None
-) -> Table:
-    table = parse_table(head + piece, path, columns=columns, labelled=False)
-    shift = lines_before - head.count(b"\n")
+def _without_head(table: Table, head_rows: int, shift: int) -> Table:
+    """The rows after the head's, their line numbers moved on by `shift`."""
     numbers = [number + shift for number in table.line_numbers[head_rows:]]
-    return Table(path, table.rows[head_rows:], table.columns, table.header, {}, table.format, numbers, table.unit)
+    return Table(table.path, table.rows[head_rows:], table.columns, table.header, {}, table.format, numbers, table.unit)
 
 
 def cut_at_record(data: bytes) -> tuple[bytes, bytes]:

@@ -144,7 +144,8 @@ def _text(raw: bytes, path: str, encoding: str) -> str:
         message = not_utf8(raw, error.start, Path(path)).message
         name = {"GB18030": "GB18030", "Latin-1": "LATIN1"}[likely]
         raise BertworksError(
-            message, f"re-encode it, perhaps from {likely}: `iconv -f {name} -t UTF-8 OLD > NEW`"
+            message,
+            f"perhaps it is {likely}: say so with `--encoding {name.lower()}`, or `iconv -f {name} -t UTF-8 OLD > NEW`",
         ) from error
 
 
