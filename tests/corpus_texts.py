@@ -8,13 +8,12 @@ import hashlib
 import json
 import lzma
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import zstandard
 
-from bertworks.corpus._wire import Reply
-from bertworks.corpus._worker import encoder, tokenise
+from bertworks.corpus.workers import NoWorkers
 
 SENTENCE = "the cat sat on a mat while dogs ran far away from them in winter days of old towns"
 WORDS = SENTENCE.split()
@@ -65,19 +64,6 @@ def contents(folder: Path) -> dict[str, str]:
     }
 
 
-class WorkersInProcess:
-    """Stands for `Workers` where a test is about the writer: the same tokens, without processes."""
-
-    def __init__(self, folder: Path, count: int) -> None:
-        self._encode = encoder(folder)
-
-    def __enter__(self) -> WorkersInProcess:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def map(self, requests: Iterable[object]) -> Iterator[tuple[object, Reply]]:
-        for request in requests:
-            texts: Sequence[bytes] = request.texts  # type: ignore[attr-defined]
-            yield request, tokenise(self._encode, [text.decode() for text in texts])
+def no_workers(folder: Path, count: int) -> NoWorkers:
+    """Stands for `start_workers` where a test is about the writer."""
+    return NoWorkers(folder)

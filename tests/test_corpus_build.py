@@ -32,7 +32,7 @@ def vocab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_module, "Workers", corpus_texts.WorkersInProcess)
+    monkeypatch.setattr(build_module, "start_workers", corpus_texts.no_workers)
 
 
 def expected(documents: Sequence[str], tokenizer: Tokenizer) -> list[list[list[int]]]:
@@ -96,7 +96,7 @@ def test_any_documents_come_back(
     folder = tmp_path_factory.mktemp("any")
     documents = ["Something to read.", *documents]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_module, "Workers", corpus_texts.WorkersInProcess)
+        patch.setattr(build_module, "start_workers", corpus_texts.no_workers)
         patch.setattr("bertworks.corpus.batches.BATCH_BYTES", batch_bytes)
         path = write_jsonl(folder / "a.jsonl", documents)
         corpus = build([path], vocab, folder / "c", shard_tokens=shard_tokens, max_unknown=1)

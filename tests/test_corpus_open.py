@@ -24,7 +24,7 @@ from corpus_texts import make_documents, vocabulary, write_jsonl
 
 def make(folder: Path, name: str = "c", **settings: object) -> Corpus:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_module, "Workers", corpus_texts.WorkersInProcess)
+        patch.setattr(build_module, "start_workers", corpus_texts.no_workers)
         path = write_jsonl(folder / "a.jsonl", make_documents(90))
         return build([path], vocabulary(folder / "v"), folder / name, shard_tokens=500, **settings)
 

@@ -20,6 +20,7 @@ from bertworks.corpus import build as build_module
 from bertworks.corpus.build import build
 from bertworks.corpus.open import open_corpus
 from bertworks.corpus.unfinished import Unfinished, claimed
+from bertworks.corpus.workers import NoWorkers
 from bertworks.read.documents import Reading
 from corpus_texts import contents, make_documents, vocabulary, write_jsonl
 
@@ -33,7 +34,7 @@ def vocab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build_module, "Workers", corpus_texts.WorkersInProcess)
+    monkeypatch.setattr(build_module, "start_workers", corpus_texts.no_workers)
     monkeypatch.setattr("bertworks.corpus.batches.BATCH_BYTES", 3000)
 
 
@@ -189,14 +190,14 @@ def test_whole_shards_are_not_tokenised_again(
     text: Path, vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenised: list[int] = []
-    counting = corpus_texts.WorkersInProcess.map
+    counting = NoWorkers.map
 
     def count(itself: object, requests: object) -> object:
         for request, reply in counting(itself, requests):  # type: ignore[arg-type]
             tokenised.append(len(reply.ids))
             yield request, reply
 
-    monkeypatch.setattr(corpus_texts.WorkersInProcess, "map", count)
+    monkeypatch.setattr(NoWorkers, "map", count)
     build([text], vocab, "whole", shard_tokens=SHARD_TOKENS)
     all_tokens = sum(tokenised)
     stop_after(3, text, vocab, tmp_path / "c")
@@ -296,7 +297,7 @@ def test_two_builds_do_not_share_a_folder(text: Path, vocab: Path, tmp_path: Pat
 def test_a_full_disk_is_told_and_gone_on_from(
     text: Path, vocab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_module, "Workers", corpus_texts.WorkersInProcess)
+    monkeypatch.setattr(build_module, "start_workers", corpus_texts.no_workers)
     build([text], vocab, tmp_path / "whole", shard_tokens=SHARD_TOKENS)
     out = tmp_path / "c"
     write = files._write

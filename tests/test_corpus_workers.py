@@ -16,7 +16,7 @@ import pytest
 
 from bertworks.base.errors import BertworksError
 from bertworks.corpus.build import build
-from bertworks.corpus.workers import WAITING_PER_WORKER, Workers
+from bertworks.corpus.workers import WAITING_PER_WORKER, NoWorkers, Workers, start_workers
 from corpus_texts import make_documents, vocabulary, write_jsonl
 
 
@@ -44,6 +44,18 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_no_workers_give_the_same_replies(folder: Path) -> None:
+    with Workers(folder, 1) as workers, start_workers(folder, 0) as none:
+        assert isinstance(none, NoWorkers)
+        pairs = list(zip(workers.map(requests(5)), none.map(requests(5)), strict=True))
+    assert len(pairs) == 5
+    for (_, one), (_, other) in pairs:
+        assert len(one.ids) > 10
+        for name in ("ids", "sentence_lengths", "document_sentences"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+            assert getattr(one, name).dtype == getattr(other, name).dtype
 
 
 def test_replies_come_in_the_order_of_requests_and_few_wait(folder: Path) -> None:

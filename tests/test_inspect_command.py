@@ -23,7 +23,7 @@ Run = Callable[..., "CompletedProcess[str]"]
 
 @pytest.fixture
 def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corpus:
-    monkeypatch.setattr(build_module, "Workers", corpus_texts.WorkersInProcess)
+    monkeypatch.setattr(build_module, "start_workers", corpus_texts.no_workers)
     text = write_jsonl(tmp_path / "a.jsonl", make_documents(80))
     return build([text], vocabulary(tmp_path / "v"), tmp_path / "c", shard_tokens=900)
 

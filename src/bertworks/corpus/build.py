@@ -38,7 +38,7 @@ from bertworks.corpus.unfinished import (
     keep_or_clear,
     refuse_out,
 )
-from bertworks.corpus.workers import Workers
+from bertworks.corpus.workers import start_workers
 from bertworks.read.documents import Reading, ReadReport
 from bertworks.read.open import PACKINGS, find_files
 from bertworks.text.tokenizer import Tokenizer
@@ -72,7 +72,7 @@ def build(
     """Make the corpus `out` from files and folders of text; goes on where an earlier build of the same was killed.
 
     vocab         folder or `vocab.txt`; a copy travels in the corpus
-    workers       processes that tokenise; None = one a core up to 16, fewer for a small input
+    workers       processes that tokenise; None = one a core up to 16, fewer or none for a small input
     holdout       share of documents kept from training
     shard_tokens  a shard is closed after the document that brings it to this many
     max_unknown   share of [UNK] among the tokens of a sample that is still taken for the right vocabulary
@@ -94,7 +94,7 @@ def build(
     with claimed(out, now, overwrite) as state:
         try:
             report = ReadReport(dropped=dict(left_out))
-            count = workers or min(available_cores(), MOST_WORKERS, 1 + total_bytes // BYTES_PER_WORKER)
+            count = workers or min(available_cores(), MOST_WORKERS, total_bytes // BYTES_PER_WORKER)
             dropped = _Build(out, tokenizer, state, shard_tokens).run(files, how, count, report)
             if not state.shards:
                 raise _nothing(files, dropped)
@@ -139,7 +139,7 @@ class _Build:
         total = sum(path.stat().st_size for path in files)
         with whole_directory(self.out / TOKENIZER, overwrite=True) as folder:
             self.tokenizer.save(folder)
-        with Workers(self.out / TOKENIZER, workers) as pool, Progress(total, "bytes", "corpus") as progress:
+        with start_workers(self.out / TOKENIZER, workers) as pool, Progress(total, "bytes", "corpus") as progress:
             reader = BatchReader(
                 files, how, report, self.state, self._digest, lambda: progress.update(report.bytes_read - progress.done)
             )

@@ -23,6 +23,7 @@ from typing import Protocol, TypeVar
 import bertworks
 from bertworks.base.errors import BertworksError
 from bertworks.corpus._wire import Reply, receive_reply, send_request
+from bertworks.corpus._worker import encoder, tokenise
 
 WAITING_PER_WORKER = 2  # requests beyond those in work: enough to hide a slow write, few enough to bound the memory
 STOP_SECONDS = 5.0
@@ -139,6 +140,31 @@ class Workers:
             except BaseException as error:  # every kind must reach the thread that waits for the job
                 job.error = error
             job.done.set()
+
+
+class NoWorkers:
+    """The same without a process: for little text, starting one takes longer than tokenising."""
+
+    def __init__(self, folder: Path) -> None:
+        self._encode = encoder(folder)
+
+    def map(self, requests: Iterable[R]) -> Iterator[tuple[R, Reply]]:
+        """As Workers.map."""
+        for request in requests:
+            yield request, tokenise(self._encode, [text.decode() for text in request.texts])
+
+    def __enter__(self) -> NoWorkers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+def start_workers(folder: Path, count: int) -> Workers | NoWorkers:
+    """`count` of them; 0 is none beside this process."""
+    return Workers(folder, count) if count else NoWorkers(folder)
 
 
 def _finished(request: R, job: _Job) -> tuple[R, Reply]:
