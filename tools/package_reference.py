@@ -45,6 +45,7 @@ On held-out Wikipedia articles alone, length {length}, 15 % of the tokens masked
 |---|---|
 {rows}
 
+{few_shot}
 How it was trained: `recipes/reference-mini.toml`, then `recipes/reference-mini-last.toml`; `docs/log.md` has the curve.
 The paper's NSP accuracy of 97-98 % is that of its own data: pairs of up to 512 tokens, more than half of them random,
 and a larger network.
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--model", default="last", help="folder of the run: last or best")
     parser.add_argument("--corpus", type=Path, required=True, help="what it was trained on")
     parser.add_argument("--heldout", type=Path, required=True)
+    parser.add_argument("--few-shot", default="", help="sentences for the card: what few labels give from it")
     parser.add_argument("--tokens-before", type=int, default=0, help="read by the legs before this run")
     parser.add_argument("--out", type=Path, default=Path("src/bertworks/data/bertworks-mini"))
     args = parser.parse_args()
@@ -87,6 +89,7 @@ def main() -> None:
         corpus_tokens=corpus.number_of_tokens / 1e6,
         length=LENGTH,
         rows=rows,
+        few_shot=f"{args.few_shot}\n" if args.few_shot else "",
     )
 
     def add_files(folder: Path) -> None:
