@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,12 @@ if "PYTHONPATH" in os.environ:  # children start in another folder
 
 HERE = Path(__file__).parent
 LOCAL = ("127.0.0.1", "::1", "localhost")  # ranks of one test talk to each other
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, and let children hear it: a runner started in the background hands down that it is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
