@@ -1,7 +1,6 @@
 """First weights from counts: the counts and factors by hand, what the heads look at, a run that resumes."""
 
 import itertools
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import zstandard
 from numpy.typing import NDArray
 
 from bertworks.corpus.build import build
@@ -21,6 +19,7 @@ from bertworks.model.initialise import seeded
 from bertworks.pretrain import counted_start as start
 from bertworks.pretrain import run, setup, word_vectors
 from bertworks.pretrain.setup import wants_counts
+from bertworks.read.documents import read_documents
 from bertworks.reproduce.bundled import NOVELS
 from bertworks.text.learn import learn
 from tiny_pretraining import assert_same, left_by, recipe_of, tiny_corpus
@@ -35,8 +34,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     """The opening chapters of a novel, cut into pages, and 600 tokens."""
     folder = tmp_path_factory.mktemp("pages")
-    chapters = zstandard.open(NOVELS / "jane-austen_pride-and-prejudice.jsonl.zst", "rt", encoding="utf-8")
-    words = " ".join(json.loads(line)["text"] for line in itertools.islice(chapters, 8)).split()
+    novel = read_documents([NOVELS / "jane-austen_pride-and-prejudice.jsonl.zst"])
+    words = " ".join(chapter.text for chapter in itertools.islice(novel, 8)).split()
     pages = [" ".join(words[i : i + 200]) for i in range(0, len(words), 200)]
     (folder / "text.txt").write_text("\n\n".join(pages))
     learn(pages, size=600).save(folder / "vocab")

@@ -94,7 +94,8 @@ def build(
     with claimed(out, now, overwrite) as state:
         try:
             report = ReadReport(dropped=dict(left_out))
-            count = workers or min(available_cores(), MOST_WORKERS, total_bytes // BYTES_PER_WORKER)
+            wanted = 1 + total_bytes // BYTES_PER_WORKER if total_bytes >= BYTES_PER_WORKER else 0
+            count = workers or min(available_cores(), MOST_WORKERS, wanted)
             dropped = _Build(out, tokenizer, state, shard_tokens).run(files, how, count, report)
             if not state.shards:
                 raise _nothing(files, dropped)

@@ -25,9 +25,7 @@ class ModelRecipe:
     initializer_range: float = 0.02
     pre_norm: bool = False  # LayerNorm before the sublayers; saved as transformers' MegatronBert
     unigram_bias: bool = True  # the decoder's bias starts at the log frequency of each token
-    initialization: Literal["random", "counts"] = (
-        "random"  # counts = word vectors and neighbour heads, see counted_start
-    )
+    initialization: Literal["random", "counts"] = "random"  # counts = counted_start.py; a `start` goes before it
     start: str | None = None  # a model directory to go on from, with fresh moments
 
 

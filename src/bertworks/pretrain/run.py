@@ -105,8 +105,10 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
         recipe.train.schedule, recipe.train.lr, total, recipe.train.warmup * total, recipe.train.cooldown * total
     )
     trials = evaluation_batches(heldout, recipe.train.evaluation_tokens, recipe.machine.micro_tokens)
-    parts = (corpus, tokenizer, model, parameters, optimiser, unigram, trials, heldout_text, state)
-    loop = Loop(recipe, run, ranks, device, *parts)
+    loop = Loop(
+        recipe, run, ranks, device, corpus, tokenizer, model, parameters, optimiser,
+        unigram, trials, heldout_text, state,
+    )  # fmt: skip
     handler = run.log_file() if ranks.is_first else logging.NullHandler()
     logging.getLogger("bertworks").addHandler(handler)
     try:
