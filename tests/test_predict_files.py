@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bertworks.base.errors import BertworksError
 from bertworks.model.pretrained import load_sentence, save_pretrained
-from bertworks.predict.directory import ModelDirectory, find_model, load_model, write_settings
+from bertworks.predict.directory import ModelDirectory, load_model, write_settings
 from bertworks.predict.files import FilePredictions, cut_at_record, read_in_pieces, write_answers
 from bertworks.read.tables import read_table
 from bertworks.tasks.labels import Labels
@@ -150,22 +150,6 @@ def test_a_cut_is_never_inside_quotes(text: str) -> None:
     assert first + rest == text.encode()
     assert first.count(b'"') % 2 == 0
     assert first == b"" or first.endswith(b"\n")
-
-
-def test_names_stand_for_directories(opened: ModelDirectory, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    for name in ("last", "best"):
-        (run / name).mkdir(parents=True)
-        (run / name / "config.json").write_text("{}")
-        assert find_model(run) == run / name
-    with pytest.raises(BertworksError, match="no such model"):
-        find_model(tmp_path / "nowhere")
-    with pytest.raises(BertworksError, match="is a file, a model is a folder"):
-        find_model(run / "best" / "config.json")
-    (tmp_path / "begun").mkdir()
-    (tmp_path / "begun" / "recipe.toml").write_text("")
-    with pytest.raises(BertworksError, match="this run has no model yet"):
-        find_model(tmp_path / "begun")
 
 
 def test_a_model_of_a_newer_version_is_refused(opened: ModelDirectory, tmp_path: Path) -> None:

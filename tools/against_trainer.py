@@ -138,8 +138,9 @@ def theirs(model: Path, train: Path, scored: Path, metric: str, seed: int) -> fl
             disable_tqdm=True, logging_steps=10_000, per_device_eval_batch_size=32,
         )  # fmt: skip
         torch.manual_seed(seed)
-        network = AutoModelForSequenceClassification.from_pretrained(model, num_labels=len(labels))
-        network.config.hidden_dropout_prob = network.config.attention_probs_dropout_prob = 0.1
+        network = AutoModelForSequenceClassification.from_pretrained(
+            model, num_labels=len(labels), hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1
+        )
         trainer = Trainer(
             network, settings, train_dataset=encoded(rows), data_collator=DataCollatorWithPadding(tokenizer)
         )

@@ -35,7 +35,7 @@ def load(path: AnyPath, *, device: str = "cpu", dtype: Dtype = "float32") -> Mod
     dtype   "auto" takes bfloat16 where the machine has instructions for it
     Raises BertworksError where there is no model of that name.
     """
-    from bertworks.predict.directory import find_model
+    from bertworks.base.places import find_model
 
     return Model(find_model(Path(path)), device=device, dtype=dtype)
 

@@ -20,10 +20,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the likeliest tokens of each mask; of several masks also both ways to fill them all."""
     flags.use_threads(args.threads)
+    from bertworks.base.places import find_model
     from bertworks.cli.output import print_json, print_table
     from bertworks.engine.precision import choose_device, choose_dtype
     from bertworks.model.pretrained import read_config
-    from bertworks.predict.directory import find_model, load_masked, load_tokenizer
+    from bertworks.predict.directory import load_masked, load_tokenizer
     from bertworks.predict.fill import fill
 
     path = find_model(args.model)

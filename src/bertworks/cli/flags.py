@@ -34,7 +34,7 @@ FLAGS: dict[str, dict[str, Any]] = {
         "metavar": "MODEL",
         "help": "run, Hugging Face directory, TF1 checkpoint, bertworks-mini, or preset:NAME",
     },
-    "--vocab": {"metavar": "DIR", "help": "folder or vocab.txt of the vocabulary"},
+    "--vocab": {"metavar": "DIR", "help": "folder or vocab.txt of the vocabulary, or bertworks-mini"},
     "--corpus": {"metavar": "DIR", "help": "corpus directory, from `bertworks corpus`"},
     "--preset": {"choices": PRESETS, "help": "size of the model"},
     "--train": {"metavar": "FILE", "help": "rows to train on"},

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 
 from bertworks.base.errors import BertworksError
+from bertworks.base.places import find_model
 from bertworks.finetune.recipe import ModelRecipe
 from bertworks.model.bert import BertForSentence
 from bertworks.model.config import BertConfig, number_of_parameters, preset
 from bertworks.model.encoder import BertEncoder
 from bertworks.model.heads import Pooler
 from bertworks.model.pretrained import load_sentence, read_config
-from bertworks.predict.directory import check_vocabulary, find_model, load_tokenizer
+from bertworks.predict.directory import check_vocabulary, load_tokenizer
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.text.tokenizer import Tokenizer
 

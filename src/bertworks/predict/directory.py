@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch import nn
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import read_json, write_json
+from bertworks.base.places import find_model
 from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig
 from bertworks.model.pretrained import load_pre_training, load_sentence, read_config, read_config_json
@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 SETTINGS_FILE = "bertworks.json"
 FORMAT = 1
-PACKAGED = ("bertworks-mini",)
 MOST_UNUSED_ROWS = 128  # of a word table padded to a round number; more is another vocabulary's table
 
 
@@ -44,29 +43,6 @@ class ModelDirectory:
     task: SentenceTask
     max_length: int
     is_foreign: bool = False
-
-
-def find_model(name: str | Path) -> Path:
-    """The directory that a name stands for: a packaged model, a run's best (else last) model, or the path itself.
-
-    Raises BertworksError where there is nothing of that name.
-    """
-    path = Path(name)
-    if not path.exists() and str(name) in PACKAGED:
-        packaged = Path(str(files("bertworks") / "data" / str(name)))
-        if not packaged.is_dir():
-            raise BertworksError(f"{name}: is not in this installation", "name another model directory")
-        return packaged
-    if not path.exists():
-        raise BertworksError(f"{name}: no such model", f"a run, a model directory, or {', '.join(PACKAGED)}")
-    if not path.is_dir():
-        raise BertworksError(f"{name}: is a file, a model is a folder", "name the folder that holds config.json")
-    for candidate in (path, path / "best", path / "last"):
-        if any((candidate / config).is_file() for config in ("config.json", "bert_config.json")):
-            return candidate
-    if (path / "recipe.toml").is_file():
-        raise BertworksError(f"{name}: this run has no model yet", "let it go on, until `best` or `last` is there")
-    raise BertworksError(f"{name}: has no config.json", "a model directory holds config.json and model.safetensors")
 
 
 def load_tokenizer(path: Path, config: BertConfig) -> Tokenizer:

@@ -26,7 +26,7 @@ class ModelRecipe:
     pre_norm: bool = False  # LayerNorm before the sublayers; saved as transformers' MegatronBert
     unigram_bias: bool = True  # the decoder's bias starts at the log frequency of each token
     initialization: Literal["random", "counts"] = "random"  # counts = counted_start.py; a `start` goes before it
-    start: str | None = None  # a model directory to go on from, with fresh moments
+    start: str | None = None  # run, model directory or packaged name to go on from, with fresh moments
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from bertworks.base.errors import BertworksError
+from bertworks.base.places import find_model
 from bertworks.corpus.open import Corpus, open_corpus
 from bertworks.engine.checkpoint import copy_tensors
 from bertworks.engine.dropout import PooledDropout
@@ -96,11 +97,14 @@ def build_model(recipe: PretrainRecipe, tokenizer: Tokenizer, unigram: NDArray[n
     """
     settings = recipe.model
     if settings.start is not None:
-        model, config, report = load_pre_training(settings.start)
+        if settings.initialization != "random":
+            log.warning("`model.initialization` is passed over: %s brings its own weights", settings.start)
+        start = find_model(settings.start)
+        model, config, report = load_pre_training(start)
         if report.heads_not_found:
             log.warning("%s: %s start from random weights", settings.start, ", ".join(report.heads_not_found))
         check_length(recipe, config)
-        theirs = Tokenizer.load(settings.start)
+        theirs = Tokenizer.load(start)
         if theirs.fingerprint != tokenizer.fingerprint:
             raise BertworksError(
                 f"{settings.start}: its vocabulary ({theirs.vocab_size:,} tokens) is not the corpus's "

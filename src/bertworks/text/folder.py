@@ -16,6 +16,7 @@ from tokenizers import Tokenizer as RustTokenizer
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import read_json, whole_file, write_json
+from bertworks.base.places import packaged
 from bertworks.text.rules import Added, Description, Rules, build_rust
 from bertworks.text.vocabulary import (
     CONTINUATION,
@@ -43,6 +44,7 @@ def read_description(path: Path, *, lowercase: bool | None, exact: bool) -> Desc
     exact      the original's rules; a folder saved with them keeps them
     Raises BertworksError for what is missing, broken or not WordPiece.
     """
+    path = packaged(path) or path
     if not path.exists():
         raise BertworksError(
             f"{path}: no such file or folder",

@@ -147,8 +147,8 @@ def encoded(train: str, tokenizer: Any) -> tuple[list[dict[str, Any]], int]:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """`bench finetune`. Raises BertworksError without a model and rows."""
+    from bertworks.base.places import find_model
     from bertworks.engine.precision import cpu_has_bf16
-    from bertworks.predict.directory import find_model
 
     if not options.model or not options.train:
         raise BertworksError("`bench finetune` trains a checkpoint on rows", "name both: `--model DIR --train FILE`")

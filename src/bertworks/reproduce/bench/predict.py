@@ -171,8 +171,9 @@ def use_threads(settings: dict[str, Any]) -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """`bench predict`. Raises BertworksError without a model and rows."""
+    from bertworks.base.places import find_model
     from bertworks.engine.precision import cpu_has_bf16
-    from bertworks.predict.directory import find_model, task_of
+    from bertworks.predict.directory import task_of
 
     if not options.model or not options.data:
         raise BertworksError("`bench predict` answers rows with a model", "name both: `--model DIR --data FILE`")

@@ -1,0 +1,41 @@
+"""Where a model's name leads: a run, a model directory, or one that ships in the package."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from bertworks.base.errors import BertworksError
+
+PACKAGED = ("bertworks-mini",)
+
+
+def packaged(name: str | Path) -> Path | None:
+    """The folder of a model that ships in the package; None for other names and where a path of that name exists.
+
+    Raises BertworksError where this installation was built without it.
+    """
+    if str(name) not in PACKAGED or Path(name).exists():
+        return None
+    folder = Path(str(files("bertworks") / "data" / str(name)))
+    if not folder.is_dir():
+        raise BertworksError(f"{name}: is not in this installation", "name another model directory")
+    return folder
+
+
+def find_model(name: str | Path) -> Path:
+    """The directory that a name stands for: a packaged model, a run's best (else last) model, or the path itself.
+
+    Raises BertworksError where there is nothing of that name.
+    """
+    path = packaged(name) or Path(name)
+    if not path.exists():
+        raise BertworksError(f"{name}: no such model", f"a run, a model directory, or {', '.join(PACKAGED)}")
+    if not path.is_dir():
+        raise BertworksError(f"{name}: is a file, a model is a folder", "name the folder that holds config.json")
+    for candidate in (path, path / "best", path / "last"):
+        if any((candidate / config).is_file() for config in ("config.json", "bert_config.json")):
+            return candidate
+    if (path / "recipe.toml").is_file():
+        raise BertworksError(f"{name}: this run has no model yet", "let it go on, until `best` or `last` is there")
+    raise BertworksError(f"{name}: has no config.json", "a model directory holds config.json and model.safetensors")
