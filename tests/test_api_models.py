@@ -121,7 +121,7 @@ def test_finetune_takes_a_recipe_and_keywords_go_over_it(place: Path, tmp_path: 
     assert result.content["steps"] == 3
     kept = (tmp_path / "run" / "recipe.toml").read_text()
     assert "warmup = 0.5" in kept
-    assert 'dtype = "float32"' in kept
+    assert 'dtype = "auto"' in kept, "as the command"
 
 
 def test_answers_are_plain_values(place: Path) -> None:

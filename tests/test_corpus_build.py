@@ -162,6 +162,13 @@ def test_a_corpus_may_stand_among_its_texts(vocab: Path, tmp_path: Path) -> None
     first = build(["texts"], vocab, "texts/c")
     again = build(["texts"], vocab, tmp_path / "texts" / "c", overwrite=True)
     assert first.number_of_documents == again.number_of_documents == 5
+    for inputs in (["texts"], ["texts/a.jsonl"]):
+        with pytest.raises(BertworksError, match=r"texts: holds .*texts.*, which is to be read"):
+            build(inputs, vocab, tmp_path / "texts", overwrite=True)
+    (tmp_path / "texts" / "c" / "thesis.docx").touch()
+    with pytest.raises(BertworksError, match=r"c: holds `thesis.docx`, which is no part of a corpus"):
+        build(["texts/a.jsonl"], vocab, tmp_path / "texts" / "c", overwrite=True)
+    assert (tmp_path / "texts" / "c" / "manifest.json").exists()
     assert again.manifest["dropped"] == {"entry that is no file": 1, "link to a folder": 1}
 
 

@@ -88,7 +88,8 @@ def test_what_is_kept_is_bounded(tokenizer: Tokenizer, monkeypatch: pytest.Monke
 
 def test_only_rules_that_cut_at_marks_are_trusted(tokenizer: Tokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path / "v")
-    assert cuts_at_marks(tmp_path / "v")
+    is_exact = "bertworks_exact" in (tmp_path / "v" / "tokenizer_config.json").read_text()
+    assert cuts_at_marks(tmp_path / "v") is not is_exact, "the original's lower-casing looks past marks"
     file = tmp_path / "v" / "tokenizer.json"
     rules = json.loads(file.read_text())
     changes = [

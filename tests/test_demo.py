@@ -13,8 +13,8 @@ import pytest
 import zstandard
 
 from bertworks.base.errors import BertworksError
+from bertworks.finetune.floors import tfidf_classifier
 from bertworks.reproduce import bundled
-from bertworks.reproduce.floor import floor_accuracy
 
 LONGEST_DEAD = (
     1924  # of the authors; their texts are free where copyright ends seventy years after death, and in the US
@@ -95,10 +95,15 @@ def test_notice_names_what_ships(checkout: Path) -> None:
 
 
 def test_floor_learns_words_and_only_words() -> None:
-    texts = [f"{animal} number {i}" for animal in ("cat", "dog", "owl") for i in range(10)]
-    labels = [animal for animal in ("cat", "dog", "owl") for _ in range(10)]
-    assert floor_accuracy(texts, labels, ["a cat", "the owl", "dog"], ["cat", "owl", "dog"]) == 1.0
-    assert floor_accuracy(texts, labels, ["a cat", "the owl", "dog"], ["dog", "cat", "owl"]) == 0.0
+    rows = [{"text": f"{animal} number {i}"} for animal in ("cat", "dog", "owl") for i in range(10)]
+    answers = tfidf_classifier(rows, [number for number in range(3) for _ in range(10)])
+    assert answers([{"text": "a cat"}, {"text": "the owl"}, {"text": "dog"}]) == [0, 2, 1]
+    chinese = [{"text": text} for text in ("猫在睡", "狗在跑", "猫在吃", "狗在叫")]
+    assert tfidf_classifier(chinese, [0, 1, 0, 1])([{"text": "一只猫"}, {"text": "一只狗"}]) == [0, 1]
+    no_words = tfidf_classifier([{"text": "!"}] * 3, [1, 1, 0])
+    assert no_words([{"text": "anything"}]) == [1]
+    lonely = tfidf_classifier([{"text": word} for word in ("cat", "dog", "owl")], [0, 1, 2])
+    assert lonely([{"text": "dog"}]) == [1]
 
 
 def test_the_table_says_where_the_floor_wins() -> None:
@@ -116,10 +121,10 @@ def test_the_table_says_where_the_floor_wins() -> None:
         assert [row["n"] for row in table] == [1, 3, 3]
         return told.bought(found, is_reference=True)
 
-    assert "bought: +20.0%" in said(0.60)
-    assert "beats the random start by 8.0%" in said(0.60)
+    assert "bought: +20.0 ± 1.2 (standard error over 3 seeds) percentage points" in said(0.60)
+    assert "beats the random start by 8.0 points" in said(0.60)
     assert "beats the pre-trained start" not in said(0.60)
-    assert "beats the pre-trained start by 8.0%" in said(0.80)
+    assert "beats the pre-trained start by 8.0 points" in said(0.80)
     assert "is beaten by both" in said(0.40)
 
 

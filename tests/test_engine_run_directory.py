@@ -25,10 +25,16 @@ def test_begin_go_on_finish(tmp_path: Path) -> None:
     assert json.loads((out / "environment.json").read_text())["torch"] == torch.__version__
     assert run.latest() is None
     assert not run.is_finished
+    with pytest.raises(BertworksError, match="another process is training there"):
+        RunDirectory.open(out, RECIPE)
+    with pytest.raises(BertworksError, match="another process is training there"):
+        RunDirectory.open(out, RECIPE, overwrite=True)
+    run.close()
     again = RunDirectory.open(out, RECIPE)
     assert again.path == out
     again.finish({"steps": 10})
     assert again.is_finished
+    again.close()
     with pytest.raises(BertworksError, match="this run is finished") as caught:
         RunDirectory.open(out, RECIPE)
     assert "--overwrite" in caught.value.hint
@@ -38,8 +44,8 @@ def test_begin_go_on_finish(tmp_path: Path) -> None:
 
 
 def test_another_recipe_is_refused_by_its_keys_and_another_machine_is_not(tmp_path: Path) -> None:
-    RunDirectory.open(tmp_path / "run", RECIPE)
-    RunDirectory.open(tmp_path / "run", RECIPE.replace("threads = 2", "threads = 1"))
+    RunDirectory.open(tmp_path / "run", RECIPE).close()
+    RunDirectory.open(tmp_path / "run", RECIPE.replace("threads = 2", "threads = 1")).close()
     other = RECIPE.replace("0.001", "0.002").replace("steps = 10", "tokens = 10")
     with pytest.raises(BertworksError, match=r"another recipe; `train.lr`, `train.steps`, `train.tokens` differ"):
         RunDirectory.open(tmp_path / "run", other)
@@ -52,8 +58,15 @@ def test_a_folder_with_something_else_is_refused_and_left(tmp_path: Path) -> Non
     with pytest.raises(BertworksError, match="exists already"):
         RunDirectory.open(tmp_path / "run", RECIPE)
     assert os.listdir(tmp_path / "run") == ["thesis.tex"]
+    RunDirectory.open(tmp_path / "begun", RECIPE).close()
     with pytest.raises(BertworksError, match="exists already"):
-        RunDirectory.open(RunDirectory.open(tmp_path / "begun", RECIPE).path, RECIPE, resume=False)
+        RunDirectory.open(tmp_path / "begun", RECIPE, resume=False)
+    with pytest.raises(BertworksError, match=r"holds `thesis.tex` and none of recipe.toml, so it is no old output"):
+        RunDirectory.open(tmp_path / "run", RECIPE, overwrite=True)
+    (tmp_path / "begun" / "train.csv").touch()
+    with pytest.raises(BertworksError, match=r"holds .*train.csv, which is to be read"):
+        RunDirectory.open(tmp_path / "begun", RECIPE, overwrite=True, reads=[tmp_path / "begun" / "train.csv"])
+    assert os.listdir(tmp_path / "run") == ["thesis.tex"]
 
 
 def test_a_death_while_the_folder_is_begun_does_not_block_it(tmp_path: Path) -> None:
@@ -69,7 +82,7 @@ def test_a_death_while_the_folder_is_begun_does_not_block_it(tmp_path: Path) -> 
                 RunDirectory.open(out, RECIPE)
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        RunDirectory.open(out, RECIPE)
+        RunDirectory.open(out, RECIPE).close()
         assert sorted(os.listdir(out)) == ["environment.json", "recipe.toml"], at
     assert at > 6, "two files were written, made durable and renamed"
 
@@ -83,6 +96,7 @@ def test_what_killed_saves_left_is_cleared_on_going_on(tmp_path: Path) -> None:
         os._exit(0)
     os.waitpid(dead, 0)
     assert len(os.listdir(run.path / "checkpoints")) == 2
+    run.close()
     latest = RunDirectory.open(run.path, RECIPE).latest()
     assert latest is not None
     assert latest.state["step"] == 3

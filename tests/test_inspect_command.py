@@ -154,7 +154,7 @@ def test_a_run(command: Run, tmp_path: Path) -> None:
     ("words", "told"),
     [
         (["gone"], "gone: no such file or folder"),
-        (["empty"], "empty: is neither a corpus, a model, a run nor a folder of text"),
+        (["empty"], "empty: is neither a corpus, a vocabulary, a model, a run nor a folder of text"),
         (["empty", "--samples", "3"], "empty: is no corpus, which `--samples` is for"),
         (["begun"], "begun: an unfinished corpus, it has no manifest.json"),
         (["picture.png"], "picture.png: is a picture, not text"),

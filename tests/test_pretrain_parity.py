@@ -52,7 +52,7 @@ def theirs(recipe: PretrainRecipe, folder: Path) -> list[tuple[float, float]]:
     optimiser = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
         lr=settings.lr,
-        betas=(settings.beta1, settings.beta2),
+        betas=settings.betas,
         eps=settings.epsilon,
     )
     schedule = transformers.get_linear_schedule_with_warmup(optimiser, STEPS // 10, STEPS)

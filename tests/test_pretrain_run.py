@@ -242,14 +242,23 @@ def test_another_corpus_than_the_run_began_with_is_refused(corpus: Path, tmp_pat
 
 def test_recipes_that_cannot_be_are_refused_before_anything_is_read(corpus: Path, tmp_path: Path) -> None:
     for name, value, told in (
-        ("train__length", 5, "length is 5, must be 8 or more"),
-        ("train__batch_tokens", 0, "batch_tokens is 0, must be more than 0"),
-        ("train__log_every", 0, "log_every is 0, must be more than 0"),
-        ("train__lr", -1.0, "lr is -1.0, must be more than 0"),
-        ("train__warmup", 1.5, "warmup is 1.5, must be a share of the run"),
+        ("train__length", 5, "length: must be at least 8, got 5"),
+        ("train__batch_tokens", 0, "batch_tokens: must be at least 1, got 0"),
+        ("train__log_every", 0, "log_every: must be at least 1, got 0"),
+        ("train__lr", -1.0, "lr: must be above 0, got -1.0"),
+        ("train__warmup", 1.5, "warmup: must be at most 1, got 1.5"),
+        ("train__max_grad_norm", -1.0, "max_grad_norm: must be at least 0, got -1.0"),
+        ("train__weight_decay", -3.0, "weight_decay: must be at least 0, got -3.0"),
+        ("train__beta1", 1.5, "beta1: must be below 1, got 1.5"),
+        ("model__dropout", 1.5, "dropout: must be below 1, got 1.5"),
+        ("data__max_predictions", -3, "max_predictions: must be at least 0, got -3"),
+        ("data__kept", 0.5, "`masked` and `kept` are more than all chosen tokens"),
+        ("machine__threads", -2, "threads: must be at least 1, got -2"),
     ):
         with pytest.raises(BertworksError, match=told):
             small(corpus, **{name: value})
+    with pytest.raises(BertworksError, match="warm-up and cool-down are longer than the run"):
+        small(corpus, train__warmup=0.9, train__cooldown=0.2, train__schedule="trapezoid")
     with pytest.raises(BertworksError, match="length 41 is more than the model's 40 positions"):
         run.pretrain(small(corpus, train__length=41), tmp_path / "run")
     learn(texts(), size=110).save(tmp_path / "vocab")

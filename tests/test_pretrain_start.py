@@ -40,7 +40,7 @@ def test_a_packaged_model_and_a_run_go_on_with_their_weights(
     with caplog.at_level(logging.WARNING):
         counts = recipe_of(corpus, model__start=REFERENCE, model__initialization="counts", **STILL)
         run.pretrain(counts, tmp_path / "counts")
-    assert "`model.initialization` is passed over" in caplog.text
+    assert "`model.initialization`: passed over, bertworks-mini brings sizes and weights of its own" in caplog.text
     run.pretrain(recipe_of(corpus, **STILL), tmp_path / "random")
 
     theirs = load_pre_training(find_model(REFERENCE))[0].state_dict()

@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 from hypothesis import given, settings
@@ -48,7 +49,7 @@ def as_table(delimiter: str) -> Callable[[list[str]], bytes]:
 
 def as_parquet(documents: list[str]) -> bytes:
     out = io.BytesIO()
-    pl.DataFrame({"id": range(len(documents)), "text": documents}).write_parquet(out, row_group_size=3)
+    pq.write_table(pa.table({"id": list(range(len(documents))), "text": documents}), out, row_group_size=3)
     return out.getvalue()
 
 

@@ -103,7 +103,11 @@ def test_overwrite(texts: Path, tmp_path: Path, command: Run) -> None:
     (tmp_path / "v").mkdir()
     (tmp_path / "v" / "old").touch()
     assert command("vocab", texts, "--out", "v").returncode == 2
+    refused = command("vocab", texts, "--out", "v", "--overwrite")
+    assert refused.returncode == 2
+    assert "holds `old` and none of vocab.txt, tokenizer.json, so it is no old output" in refused.stderr
     assert files_in(tmp_path / "v") == ["old"]
+    (tmp_path / "v" / "vocab.txt").touch()
     assert command("vocab", texts, "--out", "v", "--overwrite").returncode == 0
     assert "vocab.txt" in files_in(tmp_path / "v")
     assert "old" not in files_in(tmp_path / "v")

@@ -2,7 +2,7 @@
 
     python tools/against_trainer.py --model DIR --out DIR [--sets mrpc rte …] [--seeds 5]
 
-Reads BERTWORKS_DATA/labelled. A set has at most 3,000 training and 1,000 scored rows, those of the smallest BLAKE2b of
+Reads BERTWORKS_DATA/labelled. A set has at most 1,500 training and 1,000 scored rows, those of the smallest BLAKE2b of
 their texts (MRPC is whole); both sides read the same two CSV files. Results are appended to OUT/results.jsonl as they
 come, a finished one is not run again, and the table is printed from that file: run it as often as you like.
 """
@@ -34,7 +34,7 @@ SETS: dict[str, tuple[str, str, str, dict[str, str]]] = {
     "cola": ("cola/in_domain_train.tsv.zst", "cola/in_domain_dev.tsv.zst", "mcc", {}),
     "stsb": ("stsb/train.tsv.zst", "stsb/dev.tsv.zst", "pearson", {}),
 }
-TRAIN_ROWS, SCORED_ROWS = 3_000, 1_000
+TRAIN_ROWS, SCORED_ROWS = 1_500, 1_000
 EPOCHS, LR, BATCH, WARMUP, DECAY, LENGTH = 3, 1e-4, 32, 0.1, 0.01, 128
 
 

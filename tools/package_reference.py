@@ -94,7 +94,8 @@ def main() -> None:
 
     def add_files(folder: Path) -> None:
         tokenizer.save(folder)
-        write_json(folder / "bertworks.json", {"task": "pretrain", "segments": "nsp", "max_length": LENGTH})
+        described = {"format": 1, "task": "pretrain", "segments": "nsp", "max_length": LENGTH}
+        write_json(folder / "bertworks.json", described)
         write_json(folder / "figures.json", {"tokens": read, **figures})
         (folder / "README.md").write_text(card, encoding="utf-8")
 

@@ -104,6 +104,9 @@ class Model:
 
         if isinstance(texts, str):
             raise BertworksError("one text was given where a list of texts is wanted", "write [text]")
+        for number, text in enumerate(texts, 1):
+            if not isinstance(text, str):
+                raise BertworksError(f"text {number} is {text!r:.60}, not a text", "give a list of strings")
         return encode(
             self._encoder, self._tokenizer, texts, layers=layers, pooling=pooling, unit=unit, max_length=max_length
         )
@@ -150,7 +153,7 @@ def finetune(
     *,
     train: AnyPath,
     out: AnyPath,
-    model: AnyPath = "bertworks-mini",
+    model: AnyPath | None = None,
     dev: AnyPath | None = None,
     test: AnyPath | None = None,
     vocab: AnyPath | None = None,
@@ -162,18 +165,19 @@ def finetune(
     batch_size: int | None = None,
     max_length: int | None = None,
     dropout: float | None = None,
-    seed: int = 0,
-    seeds: int = 1,
+    seed: int | None = None,
+    seeds: int | None = None,
     patience: int | None = None,
     metric: str | None = None,
-    dtype: Dtype = "float32",
+    dtype: Dtype | None = None,
     threads: int | None = None,
     recipe: AnyPath | None = None,
     resume: bool = True,
     overwrite: bool = False,
 ) -> FinetuneResult:
-    """What `bertworks finetune` does, with the same defaults (and float32).
+    """What `bertworks finetune` does, with the same defaults: what is None here is as the recipe says.
 
+    model   a run, a model directory, or "bertworks-mini", the default
     recipe  a TOML file with any of the recipe's keys; what is given here goes over it
     Returns the run's folder and its figures: `result.metrics["dev"]["accuracy"]`. `load(out)` opens the best model.
     Raises BertworksError for rows or a start that do not fit, and for an `out` that holds something else.
@@ -183,7 +187,7 @@ def finetune(
     from bertworks.finetune.run import finetune as run
 
     given: dict[str, object] = {
-        "model.start": os.fspath(model),
+        "model.start": model and os.fspath(model),
         "model.vocab": vocab and os.fspath(vocab),
         "model.dropout": dropout,
         "data.train": os.fspath(train),

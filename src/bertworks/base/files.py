@@ -13,7 +13,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, overload
@@ -107,9 +107,11 @@ def whole_directory(path: AnyPath, *, overwrite: bool = False) -> Iterator[Path]
         in_use.discard(temporary)
 
 
-def claim_out(path: AnyPath, overwrite: bool) -> None:
-    """Refuse an `--out` that holds something, unless `overwrite`; refuse to overwrite a folder people live in.
+def claim_out(path: AnyPath, overwrite: bool, *, reads: Iterable[AnyPath] = (), marks: Collection[str] = ()) -> None:
+    """Refuse an `--out` that holds something, unless `overwrite`; refuse to overwrite what is not an old output.
 
+    reads  files and folders that the command reads: none of them may be `path` or lie in it
+    marks  names of which one stands in a folder that such a command wrote; without any, every folder will do
     Nothing is created or deleted here: the new output replaces the old when it is whole. An empty folder is free.
     Raises BertworksError.
     """
@@ -121,6 +123,16 @@ def claim_out(path: AnyPath, overwrite: bool) -> None:
     for lived_in, what in ((Path.cwd(), "the current folder"), (Path.home(), "the home folder")):
         if target == lived_in or target in lived_in.parents:
             raise BertworksError(f"{path}: holds {what}, it is not overwritten", "name another `--out`")
+    for one in reads:
+        source = Path(os.path.realpath(one))
+        if target == source or target in source.parents:
+            raise BertworksError(f"{path}: holds {one}, which is to be read", "name another `--out`")
+    if marks and target.is_dir() and not any(os.path.lexists(target / mark) for mark in marks):
+        first = min(entry.name for entry in target.iterdir())
+        raise BertworksError(
+            f"{path}: holds `{first}` and none of {', '.join(marks)}, so it is no old output and not overwritten",
+            "name another `--out`, or delete the folder yourself",
+        )
 
 
 def remove(path: AnyPath) -> None:
@@ -143,6 +155,12 @@ def write_json(path: AnyPath, obj: object) -> None:
         handle.write(json.dumps(plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def json_fault(error: json.JSONDecodeError) -> str:
+    """What is wrong, to be followed by where: the library's words end in "at" or "starting at" at times."""
+    words = error.msg[:1].lower() + error.msg[1:]
+    return words.removesuffix(" at").removesuffix(" starting")
+
+
 def read_json(path: AnyPath) -> Any:
     """The value in a JSON file.
 
@@ -157,7 +175,7 @@ def read_json(path: AnyPath) -> Any:
         raise BertworksError(f"{path}: not UTF-8, byte 0x{error.object[error.start]:02x} at {error.start:,}") from error
     except json.JSONDecodeError as error:
         where = f"{path}:{error.lineno}:{error.colno}"
-        raise BertworksError(f"{where}: not JSON, {error.msg[:1].lower()}{error.msg[1:]}") from error
+        raise BertworksError(f"{where}: not JSON, {json_fault(error)}") from error
 
 
 def plain(obj: object) -> Any:

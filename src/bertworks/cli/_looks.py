@@ -1,4 +1,4 @@
-"""Models, runs and texts in a few figures each, without loading weights or torch."""
+"""Vocabularies, models, runs and texts in a few figures each, without loading weights or torch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import json
 import math
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import read_json
 
+if TYPE_CHECKING:
+    from bertworks.read.documents import Reading
+
 EXAMPLES = 3
+EXAMPLE_TOKENS = 8
 EXAMPLE_CHARS = 100
 SIZES = (
     "num_hidden_layers",
@@ -73,15 +77,38 @@ def describe_run(path: Path) -> dict[str, Any]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def describe_documents(path: Path, column: str | None) -> dict[str, Any]:
+def is_vocabulary(path: Path) -> bool:
+    """Whether a folder holds a vocabulary."""
+    return any((path / name).is_file() for name in ("vocab.txt", "tokenizer.json"))
+
+
+def describe_vocabulary(path: Path) -> dict[str, Any]:
+    """Size, rules and some tokens of a vocabulary."""
+    from bertworks.text.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(path)
+    special = [tokenizer.tokens[token_id] for token_id in tokenizer.special_ids]
+    return {
+        "kind": "vocabulary",
+        "path": str(path),
+        "tokens": tokenizer.vocab_size,
+        "casing": "lower-cased" if tokenizer.lowercase else "cased",
+        "special": " ".join(special),
+        "continue_words": int(tokenizer.continuation.sum()),
+        "last": " ".join(tokenizer.tokens[-EXAMPLE_TOKENS:]),
+        "fingerprint": tokenizer.fingerprint,
+    }
+
+
+def describe_documents(path: Path, how: Reading) -> dict[str, Any]:
     """Documents of a file or folder: how many, how long, the first ones, and what would be left out."""
-    from bertworks.read.documents import Reading, ReadReport, read_documents
+    from bertworks.read.documents import ReadReport, read_documents
     from bertworks.text.sentences import split
 
     report = ReadReport()
     chars = sentences = longest = 0
     first: list[str] = []
-    for document in read_documents([path], Reading(column=column), report):
+    for document in read_documents([path], how, report):
         chars += len(document.text)
         longest = max(longest, len(document.text))
         sentences += len(split(document.text))

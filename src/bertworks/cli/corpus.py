@@ -35,12 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--holdout", type=float, default=HOLDOUT, metavar="SHARE", help=f"documents kept from training ({HOLDOUT})"
     )
-    parser.add_argument(
-        "--bad-bytes", choices=("error", "drop"), default="error", help="what is not UTF-8: stop, or drop and count"
-    )
-    parser.add_argument(
-        "--bad-lines", choices=("error", "drop"), default="error", help="broken JSON or CSV lines: stop, or drop"
-    )
+    flags.add(parser, "--bad-bytes", "--bad-lines")
     parser.add_argument(
         "--max-unknown",
         type=float,

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     from bertworks.cli.output import print_json
 
     out = Path(args.out)
-    claim_out(out, args.overwrite)
+    claim_out(out, args.overwrite)  # before anything slow is loaded; the demo looks closer
     if args.minutes is not None and args.minutes <= 0:
         raise BertworksError(f"--minutes: {args.minutes:g} is no time to train in", "give more than 0")
     from bertworks.reproduce.demo import QUICK, DemoSettings, demo

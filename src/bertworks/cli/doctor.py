@@ -9,7 +9,6 @@ import os
 import platform
 import shutil
 import sys
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ RECIPES = {
     "pretrain": ("bertworks.pretrain.recipe", "PretrainRecipe"),
     "finetune": ("bertworks.finetune.recipe", "FinetuneRecipe"),
 }
-NEEDED = ("torch", "tokenizers", "safetensors", "numpy", "polars", "pyarrow", "pydantic", "scikit-learn", "scipy")
+NEEDED = ("torch", "tokenizers", "safetensors", "numpy", "pyarrow", "pydantic", "scikit-learn", "scipy")
 INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "bf16")
 MATMUL_SIZE = 2048  # 17 GFLOP a product: a tenth of a second on two cores, and past every cache
 MATMUL_SECONDS = 1.0
@@ -93,6 +92,7 @@ def measure() -> Machine:
     """Everything `doctor` tells, in about two seconds, most of them to load torch and to multiply matrices."""
     import torch
 
+    from bertworks.engine.matmul_rate import matmul_rate
     from bertworks.engine.memory import keep_memory
     from bertworks.engine.precision import choose_device, choose_dtype, cpu_has_bf16
 
@@ -115,7 +115,7 @@ def measure() -> Machine:
         torch_build=f"{torch.__version__}, {torch.get_num_threads()} threads, " + ("MKL" if has_mkl else "no MKL"),
         allocator="glibc, kept memory (set by commands, never on import)" if keeps else "not glibc, left as it is",
         free_gigabytes=round(shutil.disk_usage(Path.cwd()).free / 1e9, 1),
-        matmul_gflops=round(_matmul_gflops(), 1),
+        matmul_gflops=round(matmul_rate(*[MATMUL_SIZE] * 3, seconds=MATMUL_SECONDS) / 1e9, 1),
         data=os.environ.get("BERTWORKS_DATA"),
         versions={name: _version(name) for name in NEEDED},
     )
@@ -138,19 +138,6 @@ def report(machine: Machine) -> None:
         *((name, version or "not installed") for name, version in machine.versions.items()),
     ]
     print_table(("what", "found"), rows)
-
-
-def _matmul_gflops() -> float:
-    """The best rate of square float32 products within a second."""
-    import torch
-
-    a = torch.rand(MATMUL_SIZE, MATMUL_SIZE)
-    torch.mm(a, a)
-    best, end = float("inf"), time.perf_counter() + MATMUL_SECONDS
-    while (begin := time.perf_counter()) < end:
-        torch.mm(a, a)
-        best = min(best, time.perf_counter() - begin)
-    return 2 * MATMUL_SIZE**3 / best / 1e9
 
 
 def _processor_line(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from typing import Any
 
 from bertworks.base.pairs import pairs
@@ -20,6 +21,22 @@ def columns(text: str) -> dict[str, str]:
         raise argparse.ArgumentTypeError(error.args[0]) from error
 
 
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """A whole number in a range, as a flag's type."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"`{text}` is not a whole number") from None
+        if number < least or (most is not None and number > most):
+            limits = f"at least {least}" if most is None else f"{least} to {most}"
+            raise argparse.ArgumentTypeError(f"must be {limits}, got {number}")
+        return number
+
+    return read
+
+
 FLAGS: dict[str, dict[str, Any]] = {
     "--out": {"metavar": "PATH", "help": "where the result goes"},
     "--overwrite": {"action": "store_true", "help": "replace what stands at --out"},
@@ -32,7 +49,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     },
     "--model": {
         "metavar": "MODEL",
-        "help": "run, Hugging Face directory, TF1 checkpoint, bertworks-mini, or preset:NAME",
+        "help": "run, Hugging Face directory, bertworks-mini, or preset:NAME for random weights",
     },
     "--vocab": {"metavar": "DIR", "help": "folder or vocab.txt of the vocabulary, or bertworks-mini"},
     "--corpus": {"metavar": "DIR", "help": "corpus directory, from `bertworks corpus`"},
@@ -52,6 +69,16 @@ FLAGS: dict[str, dict[str, Any]] = {
         "default": "utf-8",
         "help": "of text files that are not UTF-8: latin-1, gb18030, …",
     },
+    "--bad-bytes": {
+        "choices": ("error", "drop"),
+        "default": "error",
+        "help": "what is not UTF-8: stop, or drop and count",
+    },
+    "--bad-lines": {
+        "choices": ("error", "drop"),
+        "default": "error",
+        "help": "broken JSON or CSV lines: stop, or drop and count",
+    },
     "--steps": {"metavar": "N", "type": int, "help": "updates of the weights"},
     "--tokens": {"metavar": "N", "type": float, "help": "tokens to read"},
     "--hours": {"metavar": "H", "type": float, "help": "time to train"},
@@ -64,7 +91,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "--segments": {"choices": ("nsp-bert", "nsp", "sop", "none"), "help": "how documents become pairs"},
     "--mask": {"choices": ("token", "word", "ngram", "span"), "help": "what is hidden together"},
     "--max-length": {"metavar": "N", "type": int, "help": "tokens of a sequence at most, specials included"},
-    "--samples": {"metavar": "N", "type": int, "help": "how many to show"},
+    "--samples": {"metavar": "N", "type": whole(1), "help": "how many to show"},
     "--layers": {"metavar": "LIST", "help": "which layers"},
     "--device": {"metavar": "NAME", "help": "cpu, cuda, cuda:1, …; else the best there is"},
     "--dtype": {
@@ -72,7 +99,7 @@ FLAGS: dict[str, dict[str, Any]] = {
         "default": "auto",
         "help": "auto = bfloat16 where the machine has it",
     },
-    "--threads": {"metavar": "N", "type": int, "help": "processor threads; else all cores"},
+    "--threads": {"metavar": "N", "type": whole(1, 1024), "help": "processor threads; else all cores"},
     "--workers": {"metavar": "N", "type": int, "help": "worker processes; else one a core"},
 }
 

@@ -1,4 +1,4 @@
-"""`bertworks inspect`: what a corpus, a data file, a model or a run holds."""
+"""`bertworks inspect`: what a corpus, a data file, a vocabulary, a model or a run holds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from bertworks.cli import flags
 
 if TYPE_CHECKING:
     from bertworks.corpus.open import Corpus
+    from bertworks.read.documents import Reading
 
 HELP = (
-    "Show what a corpus, a data file, a model or a run holds. With --samples, print what training would read from a "
-    "corpus: pairs, masks and labels."
+    "Show what a corpus, a data file, a vocabulary, a model or a run holds. With --samples, print what training would "
+    "read from a corpus: pairs, masks and labels."
 )
 SAMPLE_FLAGS = ("samples", "segments", "mask", "seed", "epoch", "max_length")
 
@@ -23,9 +24,9 @@ log = logging.getLogger(__name__)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What to look at, and how samples of a corpus are drawn."""
-    parser.add_argument("what", type=Path, metavar="PATH", help="corpus, data file, model directory or run")
+    parser.add_argument("what", type=Path, metavar="PATH", help="corpus, data file, vocabulary, model directory or run")
     flags.add(parser, "--json")
-    flags.add(parser, "--columns", "--encoding")
+    flags.add(parser, "--columns", "--encoding", "--bad-bytes", "--bad-lines")
     parser.add_argument("--verify", action="store_true", help="of a corpus: read every byte and compare its SHA-256")
     flags.add(parser, "--samples", help="of a corpus: how many samples of training to print, as JSON lines")
     flags.add(parser, "--segments", "--mask", "--seed", "--max-length")
@@ -35,8 +36,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Tell what stands at the path."""
     from bertworks.base.errors import BertworksError
+    from bertworks.base.places import packaged
 
-    path: Path = args.what
+    path: Path = packaged(args.what) or args.what
     if not path.exists():
         from bertworks.read.open import missing
 
@@ -51,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
     elif path.is_file():
         _data(path, args)
     else:
-        _directory(path, args.json)
+        _directory(path, args)
 
 
 def _corpus(path: Path, args: argparse.Namespace) -> None:
@@ -127,13 +129,16 @@ def _data(path: Path, args: argparse.Namespace) -> None:
     from bertworks.cli.output import print_json
     from bertworks.read.tables import read_table
 
+    is_table = args.encoding != "utf-8"  # text for a corpus is UTF-8
     table = None
     try:
         table = read_table(path, columns=args.columns, labelled=False, encoding=args.encoding)
     except BertworksError as error:
+        if is_table:
+            raise
         log.debug("not a table: %s", error)
-    if table is None or (list(table.columns) == ["text"] and len(table.header) == 1):
-        _print(describe_documents(path, (args.columns or {}).get("text")), args.json)
+    if table is None or (not is_table and list(table.columns) == ["text"] and len(table.header) == 1):
+        _print(describe_documents(path, _reading(args)), args.json)
     elif args.json:
         print_json(
             {
@@ -151,20 +156,37 @@ def _data(path: Path, args: argparse.Namespace) -> None:
         print("\n".join(table.lines()))
 
 
-def _directory(path: Path, as_json: bool) -> None:
+def _reading(args: argparse.Namespace) -> Reading:
+    from bertworks.read.documents import Reading
+
+    column = (args.columns or {}).get("text")
+    return Reading(column=column, bad_bytes=args.bad_bytes, bad_lines=args.bad_lines)
+
+
+def _directory(path: Path, args: argparse.Namespace) -> None:
     from bertworks.base.errors import BertworksError
-    from bertworks.cli._looks import describe_documents, describe_model, describe_run, is_model, is_run
+    from bertworks.cli._looks import (
+        describe_documents,
+        describe_model,
+        describe_run,
+        describe_vocabulary,
+        is_model,
+        is_run,
+        is_vocabulary,
+    )
 
     if is_run(path):
-        _print(describe_run(path), as_json)
+        _print(describe_run(path), args.json)
     elif is_model(path):
-        _print(describe_model(path), as_json)
+        _print(describe_model(path), args.json)
+    elif is_vocabulary(path):
+        _print(describe_vocabulary(path), args.json)
     else:
         try:
-            _print(describe_documents(path, None), as_json)
+            _print(describe_documents(path, _reading(args)), args.json)
         except BertworksError as error:
             raise BertworksError(
-                f"{path}: is neither a corpus, a model, a run nor a folder of text", str(error)
+                f"{path}: is neither a corpus, a vocabulary, a model, a run nor a folder of text", str(error)
             ) from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 
 from bertworks.base.files import plain
@@ -12,13 +11,6 @@ from bertworks.base.files import plain
 def print_json(result: object, *, indent: int | None = None) -> None:
     """One JSON value on a line of its own (or indented): numpy becomes plain, NaN null."""
     print(json.dumps(plain(result), ensure_ascii=False, allow_nan=False, indent=indent))
-
-
-def print_json_lines(results: Iterable[object]) -> None:
-    """One JSON value a line, each printed as soon as it is known."""
-    for result in results:
-        print_json(result)
-        sys.stdout.flush()
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -47,7 +47,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise argparse's sentence as one of ours."""
-        what = re.sub(r"^the following arguments are required: (.+)$", r"\1 is missing", message)
+        what = re.sub(r"^the following arguments are required: ([^,]+)$", r"\1 is missing", message)
+        what = re.sub(r"^the following arguments are required: (.+)$", r"\1 are missing", what)
         what = re.sub(r"^argument ([^:]+): ", lambda match: f"{match[1].split('/')[-1]}: ", what)
         what = re.sub(r"invalid int value: '(.*)'", r"wants a whole number, got \1", what)
         what = re.sub(r"invalid float value: '(.*)'", r"wants a number, got \1", what)

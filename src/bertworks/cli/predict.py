@@ -49,6 +49,10 @@ def run(args: argparse.Namespace) -> None:
     logging.getLogger(__name__).info(
         "%.1f%% of the words read, %d rows in several windows", 100 * read.share, read.long_rows
     )
+    first = {} if predictions.first is None else predictions.first.dropped
+    for reason, count in predictions.dropped.items():
+        if count > first.get(reason, 0):
+            logging.getLogger(__name__).warning("dropped in the whole file, %s: %s", reason, f"{count:,}")
     sys.stdout.flush()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bertworks.cli import flags
 
 if TYPE_CHECKING:
+    from bertworks.read.documents import Reading
     from bertworks.text.tokenizer import Tokenizer
 
 HELP = (
@@ -29,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cased", action="store_true", help="keep capitals and accents; else both are dropped")
     flags.add(parser, "--out", required=True, help="folder to make for the vocabulary")
-    flags.add(parser, "--overwrite", "--json", "--threads")
+    flags.add(parser, "--overwrite", "--json", "--threads", "--bad-bytes", "--bad-lines")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,14 +38,15 @@ def run(args: argparse.Namespace) -> None:
     import time
 
     from bertworks.base.files import claim_out, whole_directory
-    from bertworks.read.documents import ReadReport
+    from bertworks.read.documents import Reading, ReadReport
     from bertworks.text.learn import WordCounts, learn_from_counts, measure, refuse_size
 
-    claim_out(args.out, args.overwrite)
+    claim_out(args.out, args.overwrite, reads=args.text, marks=("vocab.txt", "tokenizer.json"))
     refuse_size(args.size, cased=args.cased)
     started = time.monotonic()
     report, counts = ReadReport(), WordCounts()
-    example = _count(args.text, counts, report)
+    how = Reading(bad_bytes=args.bad_bytes, bad_lines=args.bad_lines)
+    example = _count(args.text, how, counts, report)
     tokenizer = learn_from_counts(counts, size=args.size, cased=args.cased)
     with whole_directory(args.out, overwrite=args.overwrite) as folder:
         tokenizer.save(folder)
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     _print(result, tokenizer, example, as_json=args.json)
 
 
-def _count(paths: list[Path], counts: Any, report: Any) -> str:
+def _count(paths: list[Path], how: Reading, counts: Any, report: Any) -> str:
     """Read every document into `counts`, with progress in bytes of the files; returns the beginning of the first."""
     import logging
 
@@ -77,7 +79,7 @@ def _count(paths: list[Path], counts: Any, report: Any) -> str:
     total = sum(path.stat().st_size for path in find_files(paths)[0])
     example = ""
     with Progress(total, "bytes", "vocab") as progress:
-        for document in read_documents(paths, report=report):
+        for document in read_documents(paths, how, report):
             example = example or document.text.strip()[:EXAMPLE_CHARS].split("\n")[0]
             counts.add(document.text)
             progress.update(report.bytes_read - progress.done)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bertworks.base.files import read_json
+from bertworks.text.folder import EXACT_KEY
 from bertworks.text.tokenizer import Tokenizer
 
 KNOWN_WORDS = 1 << 16  # 13 MB; of English text they are 97 words in 100
@@ -63,12 +64,16 @@ class KnownWords:
 def cuts_at_marks(folder: Path) -> bool:
     """Whether the tokenizer saved in `folder` follows BERT's rules, so that `KnownWords` may be used.
 
-    Other libraries' files may split words elsewhere, leave CJK text whole, or look for tokens of several words.
+    Other libraries' files may split words elsewhere, leave CJK text whole, or look for tokens of several words. The
+    original's lower-casing looks past an apostrophe or a full stop for the end of a Greek word (sigma at a word's end).
     """
     file = folder / "tokenizer.json"
     if not file.is_file():
         return False
     rules = read_json(file)
+    config = read_json(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    if config.get(EXACT_KEY) and config.get("do_lower_case", True):
+        return False
     normalizer, pre_tokenizer = rules.get("normalizer") or {}, rules.get("pre_tokenizer") or {}
     return (
         normalizer.get("type") == "BertNormalizer"

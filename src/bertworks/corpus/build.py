@@ -81,8 +81,9 @@ def build(
     something else, for a worker that died and for a full disk.
     """
     out, how = Path(out), how or Reading()
-    _check_settings(workers, holdout, shard_tokens)
-    refuse_out(out, overwrite)
+    _check_settings(workers, holdout, shard_tokens, max_unknown)
+    inputs = list(inputs)
+    refuse_out(out, overwrite, [*inputs, vocab])
     files, left_out = find_files(inputs, besides=out)  # `bertworks corpus . --out ./c`
     total_bytes = sum(map(_file_bytes, files))
     tokenizer = Tokenizer.load(Path(vocab))
@@ -214,11 +215,13 @@ def _settings(tokenizer: Tokenizer, shard_tokens: int, holdout: float, how: Read
     }
 
 
-def _check_settings(workers: int | None, holdout: float, shard_tokens: int) -> None:
+def _check_settings(workers: int | None, holdout: float, shard_tokens: int, max_unknown: float) -> None:
     if workers is not None and workers < 1:
         raise BertworksError(f"--workers {workers}: at least 1 is needed", "leave it out for one a core")
     if not 0 <= holdout < 1:
         raise BertworksError(f"--holdout {holdout:g}: a share from 0 to below 1 was expected", "0.005 is one in 200")
+    if not 0 <= max_unknown <= 1:
+        raise BertworksError(f"--max-unknown {max_unknown:g}: a share from 0 to 1 was expected", "0.05 is usual")
     if shard_tokens < 1:
         raise BertworksError(f"--shard-tokens {shard_tokens}: at least 1 is needed")
 

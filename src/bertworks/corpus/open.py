@@ -142,17 +142,6 @@ class Corpus:
             )
         return tokenizer
 
-    def require_vocabulary(self, tokenizer: Tokenizer, owner: str) -> None:
-        """Raise BertworksError unless `tokenizer`, of `owner` (a path), gives the ids that stand in this corpus."""
-        if tokenizer.fingerprint == self.tokenizer_fingerprint:
-            return
-        raise BertworksError(
-            f"{self.path}: was made with another vocabulary ({self.vocab_size:,} tokens, fingerprint "
-            f"{self.tokenizer_fingerprint[:8]}…) than {owner} has ({tokenizer.vocab_size:,}, "
-            f"{tokenizer.fingerprint[:8]}…)",
-            f"build a corpus with `--vocab {owner}`",
-        )
-
     def _places(self, starts: Ints, lengths: Ints) -> Iterator[tuple[int, npt.NDArray[np.bool_] | slice, Ints]]:
         """Shard by shard: its number, which of the wanted tokens are in it, and where."""
         lengths = np.asarray(lengths, dtype=np.int64)

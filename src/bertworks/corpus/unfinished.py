@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import claim_out, read_json, remove, write_json
+from bertworks.base.locks import FolderLock
 from bertworks.corpus.manifest import FORMAT_VERSION, MANIFEST, TOKENIZER
 from bertworks.corpus.shards import PARTS, ShardInfo
 
@@ -99,10 +100,19 @@ def is_whole(directory: Path, shard: ShardInfo, token_bytes: int) -> bool:
     return all(file.is_file() and file.stat().st_size == sizes[part] for part, file in files.items())
 
 
-def refuse_out(out: Path, overwrite: bool) -> None:
-    """Raise BertworksError when `out` holds something that is neither an unfinished build nor to be overwritten."""
+def refuse_out(out: Path, overwrite: bool, reads: Iterable[str | os.PathLike[str]] = ()) -> None:
+    """Raise BertworksError when `out` holds something that is neither an unfinished build nor to be overwritten.
+
+    reads  what the build reads; nothing of it may lie in `out`
+    """
     if (out / MANIFEST).exists() or not (out / STATE).is_file():
-        claim_out(out, overwrite)
+        claim_out(out, overwrite, reads=reads)
+    others = sorted(entry.name for entry in out.iterdir() if not _OURS.fullmatch(entry.name)) if out.is_dir() else []
+    if others:
+        raise BertworksError(
+            f"{out}: holds `{others[0]}`, which is no part of a corpus; nothing is overwritten",
+            "name another `--out`, or take it out of the folder",
+        )
 
 
 @contextmanager
@@ -117,14 +127,13 @@ def claimed(out: Path, now: Unfinished, overwrite: bool) -> Iterator[Unfinished]
         remove(out)
     is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    descriptor = _lock(out)
+    lock = FolderLock(out, "building")
     try:
         yield _state(out, now, overwrite)
     finally:
         if is_new and out.is_dir() and not any(out.iterdir()):
             out.rmdir()
-        if descriptor is not None:
-            os.close(descriptor)
+        lock.release()
 
 
 def _state(out: Path, now: Unfinished, overwrite: bool) -> Unfinished:
@@ -222,23 +231,3 @@ def finish(directory: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest, which makes the folder a corpus."""
     write_json(directory / MANIFEST, manifest)
     (directory / STATE).unlink(missing_ok=True)
-
-
-def _lock(directory: Path) -> int | None:
-    """A lock that ends with this process, however that ends; None where the system has none."""
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise BertworksError(
-            f"{directory}: another process is building there", "wait for it, or name another `--out`"
-        ) from None
-    except OSError:  # a file system without locks
-        os.close(descriptor)
-        return None
-    return descriptor

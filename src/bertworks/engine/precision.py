@@ -53,6 +53,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        told = f"device `{name}` cannot be used: {str(error).splitlines()[0]}"
-        raise BertworksError(told, "try `--device cpu`") from error
+        why = str(error).splitlines()[0]
+        reason = "torch knows no such kind" if why.startswith("Expected one of") else why
+        raise BertworksError(f"device `{name}` cannot be used: {reason}", "cpu, cuda, cuda:1, … or auto") from error
     return device

@@ -14,6 +14,7 @@ import torch
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import claim_out, clear_stale, plain, remove, whole_file, write_json
+from bertworks.base.locks import FolderLock
 from bertworks.engine.checkpoint import Checkpoint, checkpoints, load_checkpoint
 
 log = logging.getLogger(__name__)
@@ -25,18 +26,36 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._metrics = path / "metrics.jsonl"
+        self._lock: FolderLock | None = None
+
+    def close(self) -> None:
+        """Let another process go on with the run."""
+        if self._lock is not None:
+            self._lock.release()
 
     @classmethod
-    def open(cls, path: Path, recipe: str, *, resume: bool = True, overwrite: bool = False) -> "RunDirectory":
-        """Begin a run, or go on with an unfinished one of the same recipe.
+    def open(
+        cls,
+        path: Path,
+        recipe: str,
+        *,
+        resume: bool = True,
+        overwrite: bool = False,
+        reads: Iterable[str | os.PathLike[str]] = (),
+    ) -> "RunDirectory":
+        """Begin a run, or go on with an unfinished one of the same recipe; it is this process's until `close`.
 
         recipe  the resolved recipe as TOML; it is compared with the one that the folder was begun with
-        Raises BertworksError when the folder is finished, holds something else, or another recipe.
+        reads   what the run reads: nothing of it may lie in a folder that is overwritten
+        Raises BertworksError when the folder is finished, holds something else, or another recipe, and when another
+        process is training there.
         """
         run = cls(path)
         begun = path / "recipe.toml"
+        if path.is_dir():
+            FolderLock(path, "training").release()
         if overwrite:
-            claim_out(path, overwrite)
+            claim_out(path, overwrite, reads=reads, marks=("recipe.toml",))
             remove(path)
         elif run.is_finished:
             hint = "name another `--out`, or begin anew with `--overwrite`"
@@ -49,6 +68,7 @@ class RunDirectory:
             claim_out(path, overwrite)
             with whole_file(begun, text=True) as handle:
                 handle.write(recipe)
+        run._lock = FolderLock(path, "training")
         if not (path / "environment.json").exists():
             write_json(path / "environment.json", environment())
         return run

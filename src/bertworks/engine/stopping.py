@@ -6,7 +6,7 @@ from typing import Any
 
 
 class StopWish:
-    """While open: the first SIGTERM or Ctrl-C is noted in `signal_number`; a second Ctrl-C stops at once.
+    """While open: the first SIGTERM or Ctrl-C is noted in `signal_number`; a Ctrl-C after it stops at once.
 
     Outside the main thread signals cannot be caught; then it stays 0.
     """

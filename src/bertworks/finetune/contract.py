@@ -42,6 +42,9 @@ class Contract:
         told.append(f"{task} ({data.because})")
         told.extend(labels)
         told.append(f"split: {len(data.train):,} train, {len(data.dev):,} dev, {len(data.test):,} test; {data.cut}")
+        for name, number in data.overlap.items():
+            rows = len(data.dev if name == "dev" else data.test)
+            told.append(f"overlap: {number:,} of {rows:,} texts of {name} stand in train too, its figures flatter")
         told.append(f"length: {self.length_line()}")
         told.append(f"model: {self.start.describe()}")
         epochs = self.plan.steps / self.plan.steps_per_epoch

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bertworks.base.errors import BertworksError
 from bertworks.finetune.recipe import DataRecipe
 from bertworks.read.tables import Table, read_table
 from bertworks.tasks.infer import infer_task
 from bertworks.tasks.sentence import SentenceTask
-from bertworks.tasks.split import split_rows
+from bertworks.tasks.split import content_key, split_rows
 from bertworks.tasks.task import Row
 
 
@@ -25,6 +25,7 @@ class Data:
     dev            rows to choose by; none where the recipe wants none
     cut            how dev came to be, in a sentence
     lines          split name -> where each of its rows stands in its file
+    overlap        split name -> its rows whose text stands in train too
     """
 
     task: SentenceTask
@@ -34,6 +35,7 @@ class Data:
     dev: Sequence[Row]
     cut: str
     lines: dict[str, list[int]]
+    overlap: dict[str, int] = field(default_factory=dict)
 
     @property
     def test(self) -> Sequence[Row]:
@@ -81,7 +83,15 @@ def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
             f"no dev file: {len(dev):,} of {len(train.rows):,} rows of train are held out, {by}, equal texts on one "
             f"side, seed {recipe.split_seed}"
         )
-    return Data(task, inferred.because, tables, rows, dev, cut, lines)
+    overlap = shared_texts(rows, {name: table.rows for name, table in others.items()})
+    return Data(task, inferred.because, tables, rows, dev, cut, lines, overlap)
+
+
+def shared_texts(train: Sequence[Row], others: Mapping[str, Sequence[Row]]) -> dict[str, int]:
+    """Rows of each split whose text, apart from case, spaces and punctuation, stands in train; only where there are."""
+    known = {content_key(row) for row in train} if others else set()
+    found = {name: sum(content_key(row) in known for row in rows) for name, rows in others.items()}
+    return {name: number for name, number in found.items() if number}
 
 
 def recounted(task: SentenceTask, rows: Sequence[Row]) -> SentenceTask:

@@ -14,6 +14,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from bertworks.base.errors import BertworksError
 from bertworks.finetune.data import Data, prepare
 from bertworks.finetune.recipe import DataRecipe, FinetuneRecipe, MachineRecipe, ModelRecipe, TrainRecipe
 from bertworks.finetune.run import finetune
@@ -66,7 +67,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
     def fit(self, X: Sequence[Any], y: Sequence[Any]) -> TextClassifier:
         """Fine-tune on texts (n,) or pairs of texts (n, 2), and their classes (n,) of any type.
 
-        Raises ValueError where X and y do not go together, or y has one class only.
+        Raises ValueError where X and y do not go together, or y has one class only; KeyboardInterrupt at Ctrl-C.
         """
         if y is None:
             raise ValueError("TextClassifier requires y to be passed, but the target y is None")
@@ -77,9 +78,13 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             raise ValueError(f"X has {len(texts)} rows, y has {len(classes)}")
         self.classes_, numbers = np.unique(classes, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"y has one class only, {self.classes_[0]!r}: a classifier needs two or more")
+            raise ValueError(f"y has one class only, {self.classes_.tolist()[0]!r}: a classifier needs two or more")
         with tempfile.TemporaryDirectory(prefix="bertworks-") as folder:
             result = finetune(self._recipe(), Path(folder) / "run", data=self._data(texts, numbers))
+            if result.stopped == "SIGINT":
+                raise KeyboardInterrupt
+            if result.stopped is not None:
+                raise BertworksError(f"fit was stopped by {result.stopped}, the model is not trained", exit_code=1)
             self.result_ = result.content
             self.model_ = load_model(result.run)
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics by name, and the mean loss in the units of training."""
+    """Metrics by name, and the mean loss in the units of training, infinite where it is not a number."""
 
     metrics: dict[str, float]
     loss: float
@@ -37,4 +38,5 @@ def evaluate(network: Network, prepared: Prepared) -> Evaluation:
 def mean_loss(task: Task, windows: Sequence[Window], logits: Sequence[np.ndarray]) -> float:
     """Loss over rows, as training computes it without dropout."""
     total = task.loss_sum(torch.from_numpy(np.stack(logits)), task.targets(windows), task.weights(windows))
-    return float(total) / task.loss_count(windows)
+    loss = float(total) / task.loss_count(windows)
+    return loss if math.isfinite(loss) else math.inf

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import numpy as np
 
@@ -12,11 +12,12 @@ from bertworks.finetune.data import Data
 from bertworks.tasks.sentence import Answer
 from bertworks.tasks.task import Row
 
-if TYPE_CHECKING:
-    import scipy.sparse
-
 MOST_ROWS = 20_000  # of training; logistic regression over more classes and rows takes longer than it tells
-STRENGTH = 10.0  # inverse of the penalty: a usual choice for short texts, not tuned on dev
+WORDS = r"[\u4e00-\u9fff]|(?:(?![\u4e00-\u9fff])\w){2,}"  # as usual; Chinese character by character
+CHOSEN_UP_TO, FOLDS = 2_000, 3  # rows for which the settings are chosen by cross-validation
+STRENGTHS = (1.0, 10.0, 100.0)  # inverse of the penalty
+NGRAMS = (1, 2)
+USUAL = (2, 10.0)
 
 
 def floors(data: Data) -> dict[str, dict[str, dict[str, float]]]:
@@ -39,30 +40,58 @@ def scored(data: Data, classes: Sequence[int], rows: Sequence[Row]) -> dict[str,
     return data.task.score([Answer(names[number], 1.0) for number in classes], rows)
 
 
-def tfidf_classifier(rows: Sequence[Row], classes: Sequence[int]) -> Any:
-    """A function from rows to class numbers, fitted on words and pairs of words of each text."""
+def tfidf_classifier(rows: Sequence[Row], classes: Sequence[int]) -> Callable[[Sequence[Row]], list[int]]:
+    """A function from rows to class numbers, fitted on the words of each text, or on words and pairs of words.
+
+    Of few rows the strength of the penalty, and whether pairs help, are chosen by cross-validation inside them, as a
+    careful user would; of many rows both are taken as they usually come out.
+    """
+    target = np.asarray(classes)
+    ways = list(product(NGRAMS, STRENGTHS)) if len(rows) <= CHOSEN_UP_TO else [USUAL]
+    if len(ways) > 1:
+        parts = list(folds(target))
+        right = [sum((fitted(rows, target, train, *way)(rows, test) == target[test]).sum() for train, test in parts)
+                 for way in ways]  # fmt: skip
+        ways = [ways[int(np.argmax(right))]]
+    predict = fitted(rows, target, np.arange(len(rows)), *ways[0])
+    return lambda asked: [int(number) for number in predict(asked, np.arange(len(asked)))]
+
+
+def folds(target: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(train, test) indices of cross-validation, each class in every fold where it has rows enough."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    smallest = int(np.unique(target, return_counts=True)[1].min())
+    kind = KFold if smallest < 2 else StratifiedKFold
+    number = min(FOLDS, len(target) if smallest < 2 else smallest)
+    found: Iterator[tuple[np.ndarray, np.ndarray]] = kind(number, shuffle=True, random_state=0).split(target, target)
+    return found
+
+
+def fitted(
+    rows: Sequence[Row], target: np.ndarray, chosen: np.ndarray, ngrams: int, strength: float
+) -> Callable[[Sequence[Row], np.ndarray], np.ndarray]:
+    """TF-IDF of words up to `ngrams` in a row, and logistic regression, of the chosen rows."""
+    from scipy.sparse import hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
     roles = [role for role in ("text", "sentence1", "sentence2") if role in rows[0]]
-    pattern = r"(?u)\w\w+|[\u4e00-\u9fff]"  # as usual, and single Chinese characters
-    settings = {"sublinear_tf": True, "ngram_range": (1, 2), "token_pattern": pattern}
+    settings = {"sublinear_tf": True, "ngram_range": (1, ngrams), "token_pattern": WORDS}
     vectorizers = {role: TfidfVectorizer(**settings) for role in roles}
-
-    def features(part: Sequence[Row], *, fit: bool) -> scipy.sparse.csr_matrix:
-        import scipy.sparse
-
-        texts = {role: [row[role] for row in part] for role in roles}
-        blocks = [
-            vectorizer.fit_transform(texts[role]) if fit else vectorizer.transform(texts[role])
-            for role, vectorizer in vectorizers.items()
-        ]
-        return scipy.sparse.hstack(blocks).tocsr()
-
+    texts = {role: [rows[i][role] for i in chosen] for role in roles}
+    most = Counter(target[chosen].tolist()).most_common(1)[0][0]
     try:
-        matrix = features(rows, fit=True)
-    except ValueError:  # no word anywhere: the floor is the majority
-        most = Counter(classes).most_common(1)[0][0]
-        return lambda part: [most] * len(part)
-    model = LogisticRegression(C=STRENGTH, max_iter=200).fit(matrix, np.asarray(classes))
-    return lambda part: model.predict(features(part, fit=False)).tolist()
+        matrix = hstack([vectorizers[role].fit_transform(texts[role]) for role in roles]).tocsr()
+    except ValueError:  # no word anywhere
+        return lambda _, places: np.full(len(places), most)
+    if len(np.unique(target[chosen])) < 2:
+        return lambda _, places: np.full(len(places), most)
+    model = LogisticRegression(C=strength, max_iter=1000).fit(matrix, target[chosen])
+
+    def predict(asked: Sequence[Row], places: np.ndarray) -> np.ndarray:
+        blocks = [vectorizers[role].transform([asked[i][role] for i in places]) for role in roles]
+        answers: np.ndarray = model.predict(hstack(blocks).tocsr())
+        return answers
+
+    return predict

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,8 +58,8 @@ def finish(run: RunDirectory, prepared: Prepared, state: State) -> dict[str, Any
     result = content(prepared, state, metrics, judged)
     draw(run, prepared, state, judged)
     write_card(directory, prepared, result)
-    remove(run.path / "checkpoints")
     run.finish(result)
+    remove(run.path / "checkpoints")
     return result
 
 
@@ -84,6 +85,7 @@ def content(
         read = added(read, found.coverage)
     return {
         "task": data.task.name,
+        "data": prepared.fingerprint,
         "metric": prepared.metric,
         "metrics": metrics,
         "seeds": [{"seed": seed, "metrics": metrics, "best_step": state.best_step or state.step}],
@@ -93,7 +95,7 @@ def content(
             "train": len(data.train),
             "dev": len(data.dev),
             "test": len(data.test),
-            "dropped": {reason: n for table in data.tables.values() for reason, n in table.dropped.items()},
+            "dropped": dict(sum((Counter(table.dropped) for table in data.tables.values()), Counter[str]())),
         },
         "coverage": read.share,
         "floors": floors(data),

@@ -11,28 +11,35 @@ import numpy as np
 
 from bertworks.base.files import whole_file
 
-_MOST_NAMED = 40  # classes; more names than that cannot be read at this size
+_FEW_POINTS = 20  # below, each is marked: a single one would not be seen
+_MOST_LARGE, _MOST_NAMED = 45, 120  # classes with names of the usual size, and in small print; more cannot be read
 _MOST_COUNTED = 15  # classes; more numbers than that cannot be read
 
 
 def draw_curves(metrics: Sequence[dict[str, Any]], metric: str, best_step: int, path: Path) -> None:
-    """Training and dev loss on the left, the metric on dev on the right; the best evaluation is marked."""
+    """Training and dev loss on the left, the metric on dev on the right, the best evaluation marked.
+
+    Without dev there is one panel.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
     training = [line for line in metrics if "split" not in line and line.get("loss") is not None]
     dev = [line for line in metrics if line.get("split") == "dev"]
-    left.plot([line["step"] for line in training], [line["loss"] for line in training], alpha=0.6, label="train")
-    steps = [line["step"] for line in dev]
-    left.plot(steps, [line["loss"] for line in dev], marker="o", markersize=3, label="dev")
-    left.set(xlabel="updates", ylabel="loss", title="loss")
-    left.legend()
-    right.plot(steps, [line[metric] for line in dev], marker="o", markersize=3, color="C1")
-    right.axvline(best_step, linestyle="--", linewidth=1, color="grey", label=f"best, step {best_step:,}")
-    right.set(xlabel="updates", ylabel=metric.replace("_", " "), title="dev")
-    right.legend()
-    for axes in (left, right):
+    figure = Figure(figsize=(10 if dev else 6, 4), layout="constrained")
+    panels = figure.subplots(1, 2 if dev else 1, squeeze=False)[0]
+    marker = "." if len(training) < _FEW_POINTS else ""
+    losses = [line["loss"] for line in training]
+    panels[0].plot([line["step"] for line in training], losses, marker=marker, alpha=0.6, label="train")
+    panels[0].set(xlabel="updates", ylabel="loss", title="loss")
+    if dev:
+        steps = [line["step"] for line in dev]
+        panels[0].plot(steps, [line["loss"] for line in dev], marker="o", markersize=3, label="dev")
+        panels[1].plot(steps, [line[metric] for line in dev], marker="o", markersize=3, color="C1")
+        panels[1].axvline(best_step, linestyle="--", linewidth=1, color="grey", label=f"best, step {best_step:,}")
+        panels[1].set(xlabel="updates", ylabel=metric.replace("_", " "), title="dev")
+        panels[1].legend()
+    panels[0].legend()
+    for axes in panels:
         axes.grid(alpha=0.3)
     _save(figure, path)
 
@@ -49,15 +56,16 @@ def draw_confusion(
         if true in number and said in number:
             counts[number[true], number[said]] += 1
     shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
-    side = min(14.0, 3.5 + 0.3 * len(labels))
+    side = min(18.0, 3.5 + 0.3 * len(labels))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     figure.colorbar(image, ax=axes, label="share of the true label", fraction=0.046)
     if len(labels) <= _MOST_NAMED:
         shown = [label if len(label) <= 24 else label[:23] + "…" for label in labels]
-        axes.set_xticks(range(len(labels)), shown, rotation=90, fontsize=7)
-        axes.set_yticks(range(len(labels)), shown, fontsize=7)
+        size = 7 if len(labels) <= _MOST_LARGE else 5.5
+        axes.set_xticks(range(len(labels)), shown, rotation=90, fontsize=size)
+        axes.set_yticks(range(len(labels)), shown, fontsize=size)
     if len(labels) <= _MOST_COUNTED:
         for i, j in np.ndindex(*counts.shape):
             color = "white" if shares[i, j] > 0.5 else "black"

@@ -35,7 +35,7 @@ class DataRecipe:
     truncation: Literal["windows", "truncate", "head+tail"] = "windows"  # of a text longer than a window
     train_windows: int = setting(8, ge=1)  # of one row in one update; longer rows show other ones every epoch
     dev_share: float = setting(0.1, ge=0, lt=1)  # of train, without a dev file; 0 = no dev, the last model counts
-    split_seed: int = 0  # apart from train.seed: all seeds of a study share one split
+    split_seed: int = setting(0, ge=0, lt=2**63)  # apart from train.seed: all seeds of a study share one split
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class TrainRecipe:
     weight_decay: float = setting(0.01, ge=0)  # not on biases and layer norms
     adam_epsilon: float = setting(1e-8, gt=0)  # as torch; the 2018 release had 1e-6
     max_grad_norm: float = setting(1.0, ge=0)  # 0 = no clipping
-    seed: int = 0
+    seed: int = setting(0, ge=0, lt=2**63)
     seeds: int = setting(1, ge=1)  # runs with seed, seed + 1, …; mean and spread are reported
     evaluations: int | None = setting(None, ge=1)  # on dev, an epoch; none = 3 while they cost little, 30 in all
     patience: int | None = setting(None, ge=1)  # stop after so many evaluations without a better one; none = never
@@ -66,7 +66,7 @@ class MachineRecipe:
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     micro_tokens: int = setting(2048, ge=1)  # places of rows computed at a time; the update does not depend on it
-    threads: int | None = setting(None, ge=1)  # none = all cores
+    threads: int | None = setting(None, ge=1, le=1024)  # none = all cores
     keep_memory: bool = True  # the allocator setting that avoids page faults on glibc
 
 

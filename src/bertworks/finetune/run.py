@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bertworks.base.errors import BertworksError
 from bertworks.base.files import write_json
 from bertworks.base.progress import Progress
 from bertworks.base.recipe import to_toml
+from bertworks.engine.log_file import logged_to
 from bertworks.engine.optimiser import AdamW
 from bertworks.engine.run_directory import RunDirectory
 from bertworks.engine.schedule import Schedule
@@ -19,7 +21,6 @@ from bertworks.engine.stopping import StopWish
 from bertworks.finetune.batches import TrainingBatches
 from bertworks.finetune.data import Data, read_data
 from bertworks.finetune.evaluate import Evaluation, evaluate
-from bertworks.finetune.log_file import logged_to
 from bertworks.finetune.network import Network
 from bertworks.finetune.objective import loss_count
 from bertworks.finetune.outcome import FinetuneResult, finish
@@ -43,6 +44,10 @@ def finetune(
     Raises BertworksError for rows or a start that do not fit, a run that may not be continued, or a loss that stays
     not finite.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise BertworksError(
+            "fine-tuning runs in one process, here WORLD_SIZE says several", "start it without torchrun"
+        )
     prepared = prepare_run(recipe, data or read_data(recipe.data))
     for line in prepared.contract.lines():
         log.info("%s", line)
@@ -54,7 +59,8 @@ def finetune(
 def run_one(prepared: Prepared, out: Path, *, resume: bool = True, overwrite: bool = False) -> FinetuneResult:
     """One run of one seed."""
     network = Network(prepared)  # before anything is written: weights may be broken
-    run = RunDirectory.open(out, to_toml(prepared.recipe), resume=resume, overwrite=overwrite)
+    recipe = to_toml(prepared.recipe)
+    run = RunDirectory.open(out, recipe, resume=resume, overwrite=overwrite, reads=prepared.reads)
     handler = run.log_file()
     try:
         with logged_to(handler):
@@ -63,6 +69,7 @@ def run_one(prepared: Prepared, out: Path, *, resume: bool = True, overwrite: bo
             return Loop(prepared, run, network).train()
     finally:
         handler.close()
+        run.close()
 
 
 class Loop:
@@ -85,7 +92,6 @@ class Loop:
         )
         self.schedule = Schedule("linear", train.lr, self.plan.steps, self.plan.warmup_steps)
         self.state = restore(run, self.network, self.optimiser, prepared)
-        self.bad_steps = 0
 
     def train(self) -> FinetuneResult:
         """Updates, evaluations, checkpoints; then the outcome."""
@@ -111,7 +117,8 @@ class Loop:
                 state.step += 1
                 state.seconds = before + time.monotonic() - began
                 state.tokens += sum(batch.tokens for batch in micro_batches)
-                state.recent.append((report.loss, report.grad_norm))
+                if report.finite:
+                    state.recent.append((report.loss, report.grad_norm))
                 bar.update(1, loss=report.loss)
                 is_last = state.step == self.plan.steps
                 if state.step % self.settings.log_every == 0 or is_last:
@@ -155,15 +162,15 @@ class Loop:
 
     def _log(self, lr: float) -> None:
         state = self.state
-        losses, norms = zip(*state.recent, strict=True)
+        losses, norms = [loss for loss, _ in state.recent], [norm for _, norm in state.recent]
         self.run.record(
             {
                 "step": state.step,
                 "tokens": state.tokens,
                 "epoch": self._epoch(),
-                "loss": math.fsum(losses) / len(losses),
+                "loss": math.fsum(losses) / len(losses) if losses else None,
                 "lr": lr,
-                "grad_norm": max(norms),
+                "grad_norm": max(norms, default=None),
                 "tokens_per_second": round(state.tokens / max(state.seconds, 1e-9), 1),
                 "seconds": round(state.seconds, 2),
             }
@@ -173,15 +180,15 @@ class Loop:
     def _check_finite(self, report: StepReport) -> None:
         """Count updates that were left out; after some in a row stop, with the rows written down."""
         if report.finite:
-            self.bad_steps = 0
+            self.state.bad_steps = 0
             return
-        self.bad_steps += 1
+        self.state.bad_steps += 1
         step = self.state.step
         write_json(self.run.path / "bad-samples.json", {"step": step, "rows": self.batches.rows_of(step).tolist()})
         log.warning("update %d: loss or gradient is not finite, no update; its rows are in bad-samples.json", step)
-        if self.bad_steps >= MOST_BAD_STEPS:
+        if self.state.bad_steps >= MOST_BAD_STEPS:
             raise BertworksError(
-                f"{self.run.path}: {self.bad_steps} updates in a row not finite, last at update {step}",
+                f"{self.run.path}: {self.state.bad_steps} updates in a row not finite, last at update {step}",
                 "its rows are in bad-samples.json; lower `train.lr` or lengthen `train.warmup`",
                 exit_code=1,
             )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bertworks.base.errors import BertworksError
 from bertworks.base.files import read_json, whole_directory
 from bertworks.base.recipe import to_toml
 from bertworks.engine.run_directory import RunDirectory
@@ -30,26 +31,49 @@ def study(
     """
     train = prepared.recipe.train
     prepared.start.build(prepared.data.task, train.seed)  # before anything is written: weights may be broken
-    run = RunDirectory.open(out, to_toml(prepared.recipe), resume=resume, overwrite=overwrite)
+    recipe = to_toml(prepared.recipe)
+    run = RunDirectory.open(out, recipe, resume=resume, overwrite=overwrite, reads=prepared.reads)
+    try:
+        return all_seeds(prepared, run, run_one)
+    finally:
+        run.close()
+
+
+def all_seeds(
+    prepared: Prepared, run: RunDirectory, run_one: Callable[[Prepared, Path], FinetuneResult]
+) -> FinetuneResult:
+    """The seeds that are not done yet, then result.json and the best one's model."""
+    train = prepared.recipe.train
     contents = []
     for seed in range(train.seed, train.seed + train.seeds):
-        folder = out / f"seed-{seed}"
+        folder = run.path / f"seed-{seed}"
         if (folder / "result.json").exists():
-            contents.append(read_json(folder / "result.json"))
+            contents.append(finished(folder, prepared))
             continue
         log.info("seed %d (%d of %d)", seed, seed - train.seed + 1, train.seeds)
         one = run_one(with_seed(prepared, seed), folder)
         if one.stopped is not None:
-            return FinetuneResult(out, {}, one.stopped)
+            return FinetuneResult(run.path, {}, one.stopped)
         contents.append(one.content)
     result = together(prepared, contents)
-    best = out / f"seed-{result['best_seed']}"
-    with whole_directory(out / "best", overwrite=True) as folder:
+    best = run.path / f"seed-{result['best_seed']}"
+    with whole_directory(run.path / "best", overwrite=True) as folder:
         shutil.copytree(best / ("best" if (best / "best").is_dir() else "last"), folder, dirs_exist_ok=True)
     for split, values in result["mean"].items():
         log.info("%s: %s", split, told(values, result["sd"][split], len(contents)))
     run.finish(result)
-    return FinetuneResult(out, result)
+    return FinetuneResult(run.path, result)
+
+
+def finished(folder: Path, prepared: Prepared) -> dict[str, Any]:
+    """result.json of a seed that is done. Raises BertworksError where it was trained on other rows than now given."""
+    content: dict[str, Any] = read_json(folder / "result.json")
+    if content.get("data") != prepared.fingerprint:
+        raise BertworksError(
+            f"{folder}: the data changed since this seed was trained",
+            "restore the data, or begin a new study with another `--out`",
+        )
+    return content
 
 
 def with_seed(prepared: Prepared, seed: int) -> Prepared:

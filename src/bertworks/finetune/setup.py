@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from bertworks.base.errors import BertworksError
+from bertworks.engine.matmul_rate import matmul_rate
 from bertworks.engine.memory import keep_memory
 from bertworks.engine.precision import choose_device, choose_dtype
 from bertworks.finetune.contract import Contract, window_facts
@@ -58,6 +59,13 @@ class Prepared:
     dev_windows: list[Window]
     contract: Contract
     fingerprint: str
+
+    @property
+    def reads(self) -> list[Path]:
+        """The files that the run reads."""
+        data = self.recipe.data
+        files = [Path(name) for name in (data.train, data.dev, data.test, self.recipe.model.vocab) if name]
+        return [*files, *([] if self.start.path is None else [self.start.path])]
 
     @property
     def metric(self) -> str:
@@ -131,18 +139,8 @@ def guessed_seconds(start: Start, plan: Plan, windows: Sequence[Window], dev_sha
     flops = 2.0 * layer_parameters(start.config)  # a token forward; backward takes twice that
     evaluations = plan.steps / plan.evaluate_every
     work = flops * tokens * (3 * plan.steps / plan.steps_per_epoch + evaluations * dev_share)
-    return work / (matrix_rate(start.config.hidden_size) * TRAINING_EFFICIENCY)
-
-
-def matrix_rate(width: int, seconds: float = 0.1) -> float:
-    """Floating-point operations a second of products of the size that training does, in float32."""
-    a, b = torch.ones(1024, width), torch.ones(width, 4 * width)
-    a @ b
-    began, done = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        a @ b
-        done += 1
-    return done * 2 * a.numel() * b.shape[1] / (time.perf_counter() - began)
+    width = start.config.hidden_size
+    return work / (matmul_rate(1024, width, 4 * width) * TRAINING_EFFICIENCY)
 
 
 def fingerprint(data: Data) -> str:

@@ -60,6 +60,7 @@ class Start:
             encoder = BertEncoder(self.config, generator)
             return BertForSentence(encoder, Pooler(self.config, generator), task.head(self.config, generator))
         model, _, _ = load_sentence(self.path, task.num_outputs, generator)
+        model.encoder.config = self.config  # with the dropout of the recipe, which is saved with the weights
         return model
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from dataclasses import dataclass, field
 
 from bertworks.base.errors import BertworksError
@@ -24,7 +25,8 @@ class State:
     tokens      read so far, without padding
     best        metric and loss of the best evaluation, made at update `best_step`; 0 = none yet
     stale       evaluations since then
-    recent      (loss, gradient norm) of the updates since the last log line
+    recent      (loss, gradient norm) of the updates since the last log line, those left out not among them
+    bad_steps   updates left out in a row, up to now
     """
 
     step: int = 0
@@ -34,6 +36,7 @@ class State:
     best_step: int = 0
     stale: int = 0
     recent: list[tuple[float, float]] = field(default_factory=list)
+    bad_steps: int = 0
 
 
 def save(run: RunDirectory, network: Network, optimiser: Optimiser, prepared: Prepared, state: State) -> None:
@@ -66,7 +69,8 @@ def restore(run: RunDirectory, network: Network, optimiser: Optimiser, prepared:
     network.restore(checkpoint.model, str(checkpoint.path))
     optimiser.restore(checkpoint.optimizer)
     state = State(**checkpoint.state["state"])
-    state.best = (state.best[0], state.best[1])
+    metric, loss = checkpoint.state["state"]["best"]
+    state.best = (metric, math.inf if loss is None else loss)  # JSON has no infinity
     run.rewind(state.step)
     log.info("going on from update %d (%s)", state.step, checkpoint.path)
     return state

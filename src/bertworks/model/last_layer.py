@@ -2,7 +2,7 @@
 
 A classifier looks at one token of each sequence, pre-training at the masked ones as well. So the last layer's output
 and feed-forward part, three quarters of it, are computed for these alone, and where there are few of them its queries
-and attention too: exactly the same numbers and gradients.
+and attention too: the same numbers and gradients, to rounding.
 
 Letters: R rows, L row length, P places, E hidden size, H heads, D head size.
 """

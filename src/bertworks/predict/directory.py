@@ -18,6 +18,7 @@ from bertworks.base.places import find_model
 from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig
 from bertworks.model.pretrained import load_pre_training, load_sentence, read_config, read_config_json
+from bertworks.tasks.known import task_from_settings
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.text.tokenizer import Tokenizer
@@ -98,9 +99,19 @@ def task_of(path: Path) -> SentenceTask | None:
     Raises BertworksError for a task of a newer version.
     """
     if (path / SETTINGS_FILE).is_file():
-        return SentenceTask.from_settings(read_settings(path)["task"])
+        if is_pretrained(path):
+            return None
+        task = task_from_settings(read_settings(path)["task"])
+        assert isinstance(task, SentenceTask)
+        return task
     architectures = read_config_json(path).get("architectures") or [""]
     return task_of_config(path) if str(architectures[0]).endswith("ForSequenceClassification") else None
+
+
+def is_pretrained(path: Path) -> bool:
+    """Whether `bertworks.json` is that of a pre-training run, which has nothing to answer with."""
+    settings = read_json(path / SETTINGS_FILE)
+    return isinstance(settings, dict) and settings.get("task") == "pretrain"
 
 
 def read_settings(path: Path) -> dict[str, Any]:

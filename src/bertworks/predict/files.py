@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +40,10 @@ class Answered:
 
 
 class FilePredictions:
-    """Answers to the rows of a file, made as they are asked for; `coverage` and `tables` grow with them."""
+    """Answers to the rows of a file, made as they are asked for; `coverage` and `dropped` grow with them.
+
+    dropped  reason -> rows left out
+    """
 
     def __init__(
         self, opened: ModelDirectory, path: str, columns: Mapping[str, str] | None = None, encoding: str = "utf-8"
@@ -47,10 +51,12 @@ class FilePredictions:
         self.opened, self.path, self.columns, self.encoding = opened, path, columns, encoding
         self.coverage = Coverage(0, 0, 0, 0)
         self.first: Table | None = None
+        self.dropped: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Answered]:
         with Progress(None, "rows", "predict") as progress:
             for table in read_in_pieces(self.path, self.columns, self.encoding):
+                self.dropped.update(table.dropped)
                 if self.first is None:
                     self.first = table
                     for line in table.lines():
@@ -77,15 +83,30 @@ def read_in_pieces(
     with open_file(path) as source:
         begin = source.handle.read(piece_bytes)
         rest = source.handle.read(1)
-        if not rest or begin.startswith(WHOLE) or b"\n" not in begin:
+        if not rest or begin.startswith(WHOLE) or b"\n" not in begin or _is_one_object(begin):
             yield parse(begin + rest + source.handle.read())
             return
         yield from _pieces(source.handle, begin + rest, parse, piece_bytes)
 
 
+def _is_one_object(begin: bytes) -> bool:
+    """Whether a file of JSON is one object over many lines, not one a line."""
+    first = begin.removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n", 1)[0].strip()
+    if not first.startswith(b"{"):
+        return False
+    try:
+        json.loads(first)
+    except ValueError:
+        return not first.endswith(b"}")  # a spoilt line of many is told with its number
+    return False
+
+
 def _pieces(handle: IO[bytes], begin: bytes, parse: Callable[[bytes], Table], piece_bytes: int) -> Iterator[Table]:
-    head, _ = cut_at_record(begin[:HEAD_BYTES])
-    head_rows = len(parse(head).rows) if head else 0
+    found = _head(begin, parse)
+    if found is None:
+        yield parse(begin + handle.read())
+        return
+    head, known = found
     waiting, lines_before, is_first = begin, 0, True
     while waiting:
         more = handle.read(piece_bytes)
@@ -96,15 +117,34 @@ def _pieces(handle: IO[bytes], begin: bytes, parse: Callable[[bytes], Table], pi
         if is_first:
             yield parse(piece)
         elif piece.strip():
-            yield _without_head(parse(head + piece), head_rows, lines_before - head.count(b"\n"))
+            yield _without_head(parse(head + piece), known, lines_before - head.count(b"\n"))
         lines_before += piece.count(b"\n")
         is_first = False
 
 
-def _without_head(table: Table, head_rows: int, shift: int) -> Table:
-    """The rows after the head's, their line numbers moved on by `shift`."""
-    numbers = [number + shift for number in table.line_numbers[head_rows:]]
-    return Table(table.path, table.rows[head_rows:], table.columns, table.header, {}, table.format, numbers, table.unit)
+def _head(begin: bytes, parse: Callable[[bytes], Table]) -> tuple[bytes, Table] | None:
+    """The first records, enough to tell the file's form by, and what they are read as; None where one fills `begin`."""
+    size = HEAD_BYTES
+    while True:
+        head, _ = cut_at_record(begin[:size])
+        try:
+            if head:
+                return head, parse(head)
+        except BertworksError:
+            if size >= len(begin):
+                raise
+        if size >= len(begin):
+            return None
+        size *= 2
+
+
+def _without_head(table: Table, head: Table, shift: int) -> Table:
+    """The rows after the head's, their line numbers moved on by `shift`; what the head dropped is not told again."""
+    seen = len(head.rows)
+    numbers = [number + shift for number in table.line_numbers[seen:]]
+    dropped = {reason: n - head.dropped.get(reason, 0) for reason, n in table.dropped.items()}
+    there = {reason: n for reason, n in dropped.items() if n > 0}
+    return Table(table.path, table.rows[seen:], table.columns, table.header, there, table.format, numbers, table.unit)
 
 
 def cut_at_record(data: bytes) -> tuple[bytes, bytes]:

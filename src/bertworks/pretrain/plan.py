@@ -1,9 +1,6 @@
 """What a run would do, before it does anything: steps, tokens, memory, and a guess of the time."""
 
-import time
-
-import torch
-
+from bertworks.engine.matmul_rate import matmul_rate
 from bertworks.engine.precision import choose_device, choose_dtype
 from bertworks.model.config import BertConfig, number_of_parameters
 from bertworks.pretrain.evaluate import unigram_log_probs
@@ -27,7 +24,7 @@ def describe_plan(recipe: PretrainRecipe) -> str:
     device = choose_device(recipe.machine.device)
     dtype, why = choose_dtype(recipe.machine.dtype, device)
     per_token = flops_per_token(recipe, config)
-    rate = matmul_rate(dtype, device)
+    rate = matmul_rate(1024, 1024, 1024, dtype=dtype, device=device)
     speed = _MATMUL_SHARE * rate / per_token
     batch_tokens = recipe.train.batch_tokens
     tokens = {"tokens": total, "steps": total * batch_tokens, "seconds": total * speed}[unit]
@@ -54,14 +51,3 @@ def flops_per_token(recipe: PretrainRecipe, config: BertConfig) -> float:
     head = recipe.data.mask_probability * (config.vocab_size * width + width * width)
     attention = 12 * config.num_hidden_layers * width * recipe.train.length
     return 6.0 * (block + head) + attention
-
-
-def matmul_rate(dtype: torch.dtype, device: torch.device, size: int = 1024, rounds: int = 3) -> float:
-    """Operations a second of a square matrix product of this dtype, best of a few: the machine's yardstick."""
-    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    best = 0.0
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        float((a @ b)[0, 0])  # reading a value waits for a GPU
-        best = max(best, 2 * size**3 / (time.perf_counter() - start))
-    return best

@@ -1,6 +1,7 @@
 """A pre-training run from corpus to model directory, top to bottom."""
 
 import logging
+import math
 import signal
 import time
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from bertworks.base.recipe import to_toml
 from bertworks.corpus.open import Corpus
 from bertworks.engine.checkpoint import save_checkpoint
 from bertworks.engine.curves import draw_curves
+from bertworks.engine.log_file import WaitingLog, logged_to
 from bertworks.engine.memory import keep_memory
 from bertworks.engine.optimiser import Optimiser
 from bertworks.engine.parameters import FlatParameters
@@ -72,13 +74,32 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
     Raises BertworksError for a corpus that does not fit the recipe, a run that may not be continued, or a loss that
     stays not finite.
     """
+    ranks = Ranks.from_environment()
+    if not ranks.is_first:
+        logging.getLogger("bertworks").setLevel(logging.ERROR)
+        return run_on(recipe, out, ranks, resume=resume, overwrite=overwrite)
+    waiting = WaitingLog()
+    try:
+        with logged_to(waiting):
+            return run_on(recipe, out, ranks, resume=resume, overwrite=overwrite, waiting=waiting)
+    finally:
+        waiting.close()
+
+
+def run_on(
+    recipe: PretrainRecipe,
+    out: Path,
+    ranks: Ranks,
+    *,
+    resume: bool,
+    overwrite: bool,
+    waiting: WaitingLog | None = None,
+) -> PretrainResult:
+    """One rank of the run. waiting: of the first rank, what is to be written to log.txt when there is a folder."""
     if recipe.machine.keep_memory:
         keep_memory()
     if recipe.machine.threads:
         torch.set_num_threads(recipe.machine.threads)
-    ranks = Ranks.from_environment()
-    if not ranks.is_first:
-        logging.getLogger("bertworks").setLevel(logging.ERROR)
     device = choose_device(recipe.machine.device)
     dtype, why = choose_dtype(recipe.machine.dtype, device)
     log.info("computing in %s", why)
@@ -90,32 +111,31 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, resume: bool = True, overwrit
     model = build_model(recipe, tokenizer, unigram)
     parameters = FlatParameters(model, dtype, device, is_hidden=lambda name: ".layers." in name)
     optimiser = build_optimiser(recipe, parameters)
-    dropout = build_dropout(recipe, dtype, device)
-    objective = Objective(model, dropout, direct=True)
+    objective = Objective(model, build_dropout(recipe, dtype, device), direct=True)
 
-    if ranks.is_first:
-        run = RunDirectory.open(out, to_toml(recipe), resume=resume, overwrite=overwrite)
-    ranks.wait()
     run = RunDirectory(out)
-    state = restore(run, parameters, optimiser, corpus, tokenizer)
-    if wants_counts(recipe) and state.cursor.step == 0:
-        count_first_weights(model, parameters, corpus, train, ranks)
-    total, unit = run_length(recipe, train)
-    schedule = Schedule(
-        recipe.train.schedule, recipe.train.lr, total, recipe.train.warmup * total, recipe.train.cooldown * total
-    )
-    trials = evaluation_batches(heldout, recipe.train.evaluation_tokens, recipe.machine.micro_tokens)
-    loop = Loop(
-        recipe, run, ranks, device, corpus, tokenizer, model, parameters, optimiser,
-        unigram, trials, heldout_text, state,
-    )  # fmt: skip
-    handler = run.log_file() if ranks.is_first else logging.NullHandler()
-    logging.getLogger("bertworks").addHandler(handler)
+    if ranks.is_first:
+        run = RunDirectory.open(out, to_toml(recipe), resume=resume, overwrite=overwrite, reads=inputs_of(recipe))
+    if waiting is not None:
+        waiting.write_to(run.log_file())
+    ranks.wait()
     try:
-        return loop.train(train, objective, schedule, total, unit)
+        state = restore(run, parameters, optimiser, corpus, tokenizer)
+        if wants_counts(recipe) and state.cursor.step == 0:
+            count_first_weights(model, parameters, corpus, train, ranks)
+        total, unit = run_length(recipe, train)
+        settings = recipe.train
+        schedule = Schedule(settings.schedule, settings.lr, total, settings.warmup * total, settings.cooldown * total)
+        trials = evaluation_batches(heldout, settings.evaluation_tokens, recipe.machine.micro_tokens)
+        parts = (corpus, tokenizer, model, parameters, optimiser, unigram, trials, heldout_text, state)
+        return Loop(recipe, run, ranks, device, *parts).train(train, objective, schedule, total, unit)
     finally:
-        logging.getLogger("bertworks").removeHandler(handler)
-        handler.close()
+        run.close()
+
+
+def inputs_of(recipe: PretrainRecipe) -> list[str]:
+    """The folders that a run reads."""
+    return [name for name in (recipe.data.corpus, recipe.data.heldout, recipe.model.origin) if name]
 
 
 class Loop:
@@ -223,13 +243,20 @@ class Loop:
         figures = evaluate(self.model, self.trials, self.unigram, self.device)
         figures["bits_per_byte"] = bits_per_byte(figures["mlm_loss"], *self.heldout_text)
         figures["loss"] = figures["mlm_loss"] + figures.get("nsp_loss", 0.0)
+        if not math.isfinite(figures["loss"]):
+            raise BertworksError(
+                f"{self.run.path}: the held-out loss is not a number at step {cursor.step}, the weights are spoilt",
+                "lower `train.lr`, or lengthen `train.warmup`",
+                exit_code=1,
+            )
         self.state.figures = figures
         log.info(
-            "step %d, %.2f M tokens: held-out mlm loss %.3f (%.2f below unigram), accuracy %.3f%s",
+            "step %d, %.2f M tokens: held-out mlm loss %.3f (%.2f %s unigram), accuracy %.3f%s",
             cursor.step,
             cursor.tokens / 1e6,
             figures["mlm_loss"],
-            figures["below_unigram"],
+            abs(figures["below_unigram"]),
+            "below" if figures["below_unigram"] >= 0 else "above",
             figures["mlm_accuracy"],
             f", nsp accuracy {figures['nsp_accuracy']:.3f}" if "nsp_accuracy" in figures else "",
         )
@@ -241,7 +268,8 @@ class Loop:
 
     def _save_model(self, name: str) -> None:
         """Write `best/` or `last/`, a Hugging Face directory in float32, with what `bertworks.json` says of it."""
-        described = {"task": "pretrain", "segments": self.recipe.data.segments, "max_length": self.recipe.train.length}
+        segments, length = self.recipe.data.segments, self.recipe.train.length
+        described = {"format": 1, "task": "pretrain", "segments": segments, "max_length": length}
 
         def add_files(folder: Path) -> None:
             self.tokenizer.save(folder)

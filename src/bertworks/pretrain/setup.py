@@ -24,13 +24,15 @@ from bertworks.model.pretrained import load_pre_training
 from bertworks.pretrain.counted_start import counted_start
 from bertworks.pretrain.evaluate import EVALUATION_SEED
 from bertworks.pretrain.masking import MaskRule
-from bertworks.pretrain.recipe import PretrainRecipe
+from bertworks.pretrain.recipe import ModelRecipe, PretrainRecipe
 from bertworks.pretrain.samples import Samples
 from bertworks.pretrain.segments import require_documents
 from bertworks.pretrain.state import State
 from bertworks.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
+
+BESIDE_A_START = ("start", "dropout", "attention_dropout")  # keys of `model` that count where there is a start
 
 DEFAULT_EPOCHS = 10
 
@@ -57,7 +59,7 @@ def named_corpus(recipe: PretrainRecipe) -> Corpus:
 def open_samples(
     recipe: PretrainRecipe, corpus: Corpus, tokenizer: Tokenizer
 ) -> tuple[Samples, Samples, tuple[int, int]]:
-    """Training samples, held-out samples, and the held-out text's (tokens, bytes).
+    """Training samples, held-out samples, and (tokens, bytes) of the corpus that the held-out ones are from.
 
     Raises BertworksError where the held-out corpus was built with another vocabulary, or there are too few documents.
     """
@@ -96,25 +98,30 @@ def build_model(recipe: PretrainRecipe, tokenizer: Tokenizer, unigram: NDArray[n
     Raises BertworksError where the start's vocabulary is not the corpus's.
     """
     settings = recipe.model
-    if settings.start is not None:
-        if settings.initialization != "random":
-            log.warning("`model.initialization` is passed over: %s brings its own weights", settings.start)
-        start = find_model(settings.start)
+    if settings.origin is not None:
+        unused = [key for key in vars(settings) if key not in BESIDE_A_START and differs(settings, key)]
+        if unused:
+            keys = ", ".join(f"`model.{key}`" for key in unused)
+            log.warning("%s: passed over, %s brings sizes and weights of its own", keys, settings.origin)
+        start = find_model(settings.origin)
         model, config, report = load_pre_training(start)
         if report.heads_not_found:
-            log.warning("%s: %s start from random weights", settings.start, ", ".join(report.heads_not_found))
+            log.warning("%s: %s start from random weights", settings.origin, ", ".join(report.heads_not_found))
         check_length(recipe, config)
         theirs = Tokenizer.load(start)
         if theirs.fingerprint != tokenizer.fingerprint:
             raise BertworksError(
-                f"{settings.start}: its vocabulary ({theirs.vocab_size:,} tokens) is not the corpus's "
+                f"{settings.origin}: its vocabulary ({theirs.vocab_size:,} tokens) is not the corpus's "
                 f"({tokenizer.vocab_size:,})",
-                f"build the corpus with `--vocab {settings.start}`",
+                f"build the corpus with `--vocab {settings.origin}`",
             )
+        model.encoder.config = dataclasses.replace(  # saved with the weights
+            config, hidden_dropout_prob=settings.dropout, attention_probs_dropout_prob=settings.attention_dropout
+        )
         return model
     sizes = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     config = dataclasses.replace(
-        preset(settings.preset, tokenizer.vocab_size),
+        preset(settings.size, tokenizer.vocab_size),
         **{name: getattr(settings, name) for name in sizes if getattr(settings, name) is not None},
         max_position_embeddings=settings.max_position_embeddings,
         hidden_dropout_prob=settings.dropout,
@@ -130,9 +137,14 @@ def build_model(recipe: PretrainRecipe, tokenizer: Tokenizer, unigram: NDArray[n
     return model
 
 
+def differs(settings: ModelRecipe, key: str) -> bool:
+    """Whether a key of the section was given another value than its default."""
+    return bool(getattr(settings, key) != getattr(ModelRecipe(), key))
+
+
 def wants_counts(recipe: PretrainRecipe) -> bool:
     """Whether the first weights are to be made from counts; those of a model to go on from are left as they are."""
-    return recipe.model.initialization == "counts" and recipe.model.start is None
+    return recipe.model.initialization == "counts" and recipe.model.origin is None
 
 
 def count_first_weights(
@@ -149,10 +161,11 @@ def count_first_weights(
 
 def check_length(recipe: PretrainRecipe, config: BertConfig) -> None:
     """Raise BertworksError when samples would be longer than the position table."""
+    is_new = recipe.model.origin is None
     if recipe.train.length > config.max_position_embeddings:
         raise BertworksError(
             f"length {recipe.train.length} is more than the model's {config.max_position_embeddings} positions",
-            "shorten `train.length`, or raise `model.max_position_embeddings`",
+            "shorten `train.length`" + (", or raise `model.max_position_embeddings`" if is_new else ""),
         )
 
 
@@ -161,7 +174,7 @@ def build_optimiser(recipe: PretrainRecipe, parameters: FlatParameters) -> Optim
     settings = recipe.train
     rest = AdamW(
         parameters,
-        betas=(settings.beta1, settings.beta2),
+        betas=settings.betas,
         eps=settings.epsilon,
         weight_decay=settings.weight_decay,
         bias_correction=settings.optimizer != "adam-bert",

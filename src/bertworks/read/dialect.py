@@ -19,6 +19,8 @@ from bertworks.read.roles import holds_classes, known_names
 SAMPLE_CHARS = 1 << 18
 SAMPLE_RECORDS = 500
 LABEL_SPACE_TEXT = re.compile(r"(__label__\S+|-?\d{1,3}) \S")
+MARKED_TEXT = re.compile(r"__label__\S+ \S")
+SURE_NAMES = ("text", "sentence")  # of a single column: no text consists of one of these words alone
 NAME_CHARS, NAME_WORDS = 64, 5  # a column's name is no longer
 
 
@@ -44,10 +46,11 @@ class Records:
     dropped: dict[str, int] = field(default_factory=dict)
 
 
-def read_delimited(path: str, text: str, *, asked: Collection[str] = ()) -> Records:
+def read_delimited(path: str, text: str, *, asked: Collection[str] = (), labelled: bool = True) -> Records:
     """Read a CSV, a TSV, a GLUE file, lines of label and text, or lines of text.
 
-    asked  column names that the user wrote: a first line that holds one is a header
+    asked     column names that the user wrote: a first line that holds one is a header
+    labelled  False: the rows may be plain text, so that a number at the beginning of a line is part of it
     Raises BertworksError where lines differ in their number of fields or a quote is not closed, naming the line.
     """
     text = text.removeprefix("\ufeff")
@@ -57,9 +60,9 @@ def read_delimited(path: str, text: str, *, asked: Collection[str] = ()) -> Reco
     entry = glue.known(tabbed.records[:SAMPLE_RECORDS])
     if entry is not None:
         return _glue(path, text, entry)
-    delimiter = choose_delimiter(path, text, asked)
+    delimiter = None if not labelled and _is_text(path, text, asked) else choose_delimiter(path, text, asked)
     if delimiter is None:
-        return _lines(text, asked)
+        return _lines(text, asked, labelled=labelled)
     parsed, quotes = _parse(path, text, delimiter)
     if not parsed.records:
         raise BertworksError(f"{path}: holds no rows, only blank lines", "there must be text in it")
@@ -76,6 +79,15 @@ def read_delimited(path: str, text: str, *, asked: Collection[str] = ()) -> Reco
         has_header,
         dropped=dropped,
     )
+
+
+def _is_text(path: str, text: str, asked: Collection[str]) -> bool:
+    """Whether a first line that is a column's name is more likely the first of some texts."""
+    first, _, rest = text.partition("\n")
+    name = first.strip()
+    is_table = bool({suffix.lower() for suffix in PurePath(path).suffixes} & {".csv", ".tsv", ".tab"})
+    is_header = name in asked or (bool(rest.strip()) and (is_table or name.lower() in SURE_NAMES))
+    return known_names([name]) > 0 and not is_header
 
 
 def choose_delimiter(path: str, text: str, asked: Collection[str] = ()) -> str | None:
@@ -185,18 +197,21 @@ def _glue(path: str, text: str, entry: glue.Known) -> Records:
     return Records(header, values, numbers, "line", form, True, dict(entry.columns), dropped)
 
 
-def _lines(text: str, asked: Collection[str]) -> Records:
+def _lines(text: str, asked: Collection[str], *, labelled: bool) -> Records:
     """One field a line: lines of label and text where all begin with one, else text; a blank line is an empty text."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     if lines and not lines[-1]:
         lines.pop()
     there = [line for line in lines if line.strip()]
-    if there and all(LABEL_SPACE_TEXT.match(line) for line in there):
+    marked = LABEL_SPACE_TEXT if labelled else MARKED_TEXT
+    if there and all(marked.match(line) for line in there):
         numbers = [i for i, line in enumerate(lines, 1) if line.strip()]
         parts = [line.partition(" ") for line in there]
         values: list[list[object]] = [[label.removeprefix("__label__"), rest.strip()] for label, _, rest in parts]
         return Records(["label", "text"], values, numbers, "line", "a label, a space and the text in each line")
-    has_header = bool(there) and (known_names([lines[0]]) > 0 or lines[0].strip() in asked)
+    name = lines[0].strip() if there else ""
+    is_known = known_names([name]) > 0 if labelled else len(there) > 1 and name.lower() in SURE_NAMES
+    has_header = bool(there) and (is_known or name in asked)
     start = int(has_header)
     return Records(
         [lines[0].strip() if has_header else "1"],

@@ -188,6 +188,8 @@ def _settle(path: str, header: Sequence[str], found: dict[str, int]) -> None:
 
 
 def _several(path: str, role: str, names: Sequence[str]) -> BertworksError:
+    if len(set(names)) < len(names):
+        return BertworksError(f"{path}: {len(names)} columns are named `{names[0]}`", "rename all but one")
     shown = " and ".join(f"`{name}`" for name in names)
     return BertworksError(f"{path}: the {role} may be in {shown}", f"say which: `--columns {role}={names[0]}`")
 

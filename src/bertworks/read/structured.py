@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bertworks.base.errors import BertworksError
+from bertworks.base.files import json_fault
 from bertworks.read.dialect import Records
 
 
@@ -122,7 +123,7 @@ def _is_json(line: str) -> bool:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg[:1].lower()}{error.msg[1:]} at column {error.colno}"
+        return f"{json_fault(error)} at column {error.colno}"
     return "nested too deeply"
 
 

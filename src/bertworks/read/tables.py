@@ -19,6 +19,7 @@ from bertworks.read.roles import GOLD, INPUTS, Roles, find_roles
 from bertworks.read.structured import looks_like_json, read_json, read_parquet
 
 UNMARKED_SHARE = 0.05  # at most so many rows have no gold label where -1 or "-" marks them
+NO_NUMBER = ("nan", "na", "n/a", "null", "none")  # what other programs write where a number is missing
 SHOWN_ROWS, SHOWN_CHARS = 3, 60
 HALF = re.compile("[\ud800-\udfff]")
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -107,7 +108,7 @@ def parse_table(
     encoding: str = "utf-8",
 ) -> Table:
     """As `read_table`, from unpacked bytes; `path` serves for messages, and its extension as a hint."""
-    records = _records(raw, path, columns or {}, encoding)
+    records = _records(raw, path, columns or {}, encoding, labelled=labelled)
     if not records.values:
         raise BertworksError(f"{path}: no rows, only a header", "there must be at least one row")
     wanted = {**records.columns, **(columns or {})}
@@ -117,7 +118,7 @@ def parse_table(
     return _table(path, records, roles, labelled=labelled)
 
 
-def _records(raw: bytes, path: str, columns: Mapping[str, str], encoding: str) -> Records:
+def _records(raw: bytes, path: str, columns: Mapping[str, str], encoding: str, *, labelled: bool) -> Records:
     if raw.startswith(b"PAR1"):
         return read_parquet(path, raw)
     text = _text(raw, path, encoding)
@@ -125,7 +126,7 @@ def _records(raw: bytes, path: str, columns: Mapping[str, str], encoding: str) -
         raise BertworksError(f"{path}: holds no rows, only blank lines", "there must be text in it")
     if looks_like_json(text.removeprefix("\ufeff")):
         return read_json(path, text)
-    return read_delimited(path, text, asked=frozenset(columns.values()))
+    return read_delimited(path, text, asked=frozenset(columns.values()), labelled=labelled)
 
 
 def _text(raw: bytes, path: str, encoding: str) -> str:
@@ -133,8 +134,6 @@ def _text(raw: bytes, path: str, encoding: str) -> str:
         encoding = "utf-16"
     try:
         return raw.decode(encoding)
-    except LookupError as error:
-        raise BertworksError(f"`{encoding}` is not an encoding", "utf-8, latin-1, gb18030, utf-16 are some") from error
     except UnicodeDecodeError as error:
         if encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
             line = raw[: error.start].count(b"\n") + 1
@@ -147,6 +146,8 @@ def _text(raw: bytes, path: str, encoding: str) -> str:
             message,
             f"perhaps it is {likely}: say so with `--encoding {name.lower()}`, or `iconv -f {name} -t UTF-8 OLD > NEW`",
         ) from error
+    except (LookupError, UnicodeError) as error:
+        raise BertworksError(f"`{encoding}` is not an encoding", "utf-8, latin-1, gb18030, utf-16 are some") from error
 
 
 def _table(path: str, records: Records, roles: Roles, *, labelled: bool) -> Table:
@@ -216,7 +217,7 @@ def _number(value: Any, table: Table, column: str) -> float | None:
 
 
 def _unmarked(records: Records, roles: Roles) -> frozenset[str]:
-    """The label that marks rows without a gold label: "-" of NLI sets, -1 beside classes 0, 1, 2 … or alone."""
+    """Labels of rows without gold: "-" of NLI sets, -1 beside classes 0, 1, 2 … or alone, nan and NA among numbers."""
     if "label" not in roles.columns:
         return frozenset()
     index = roles.columns["label"]
@@ -225,11 +226,21 @@ def _unmarked(records: Records, roles: Roles) -> frozenset[str]:
     total, there = sum(counts.values()), set(counts)
     if "-" in there and "+" not in there and (len(there) == 1 or counts["-"] <= UNMARKED_SHARE * total):
         return frozenset("-")
+    nothing = {label for label in there if label.lower() in NO_NUMBER}
+    if nothing and there != nothing and all(_is_numeral(label) for label in there - nothing):
+        return frozenset(nothing)
     classes = there - {"-1"}
     numbered = len(classes) > 2 and classes == {str(i) for i in range(len(classes))}
     if there == {"-1"} or (numbered and counts.get("-1", 0) <= UNMARKED_SHARE * total):
         return frozenset(("-1",))
     return frozenset()
+
+
+def _is_numeral(label: str) -> bool:
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
 
 
 def _reason(row: Mapping[str, Any], gold: Sequence[str], inputs: Sequence[str], unmarked: frozenset[str]) -> str:

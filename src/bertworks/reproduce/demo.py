@@ -38,6 +38,7 @@ class DemoSettings:
     few_shot: FewShot = field(default_factory=FewShot)
 
 
+MARKS = ("vocab", "result.json")  # one of them stands in an old demo's folder
 QUICK = DemoSettings(minutes=0.1, few_shot=FewShot(seeds=2, epochs=1))
 
 
@@ -46,7 +47,7 @@ def demo(out: Path, settings: DemoSettings, say: Say, *, overwrite: bool = False
 
     Returns the content of `out/result.json`, which is written last. Raises BertworksError where `out` holds something.
     """
-    claim_out(out, overwrite)
+    claim_out(out, overwrite, marks=MARKS)
     remove(out)
     began = time.monotonic()
     vocab = learn_vocabulary(out, settings.vocab_size, say)

@@ -76,12 +76,13 @@ def bought(found: Bought, *, is_reference: bool) -> str:
     ]
     lines.insert(1, "   " + "  ".join("-" * width for width in widths))
     gain = found.difference.summary
-    sure = "" if gain.se is None else f" ± {gain.se:.1%} (standard error over {gain.n} seeds)"
+    sure = "" if gain.se is None else f" ± {100 * gain.se:.1f} (standard error over {gain.n} seeds)"
     source = "pre-training" if is_reference else "these minutes of pre-training"
-    lines.append(f"   what {source} bought: {gain.mean:+.1%}{sure}")
+    lines.append(f"   what {source} bought: {100 * gain.mean:+.1f}{sure} percentage points")
     for name, summary in (("random", found.random), ("pre-trained", found.pretrained)):
         if found.floor > summary.mean:
-            lines.append(f"   TF-IDF + logistic regression beats the {name} start by {found.floor - summary.mean:.1%}")
+            points = 100 * (found.floor - summary.mean)
+            lines.append(f"   TF-IDF + logistic regression beats the {name} start by {points:.1f} points")
     if found.floor <= min(found.random.mean, found.pretrained.mean):
         lines.append("   TF-IDF + logistic regression is beaten by both")
     return "\n".join(lines)

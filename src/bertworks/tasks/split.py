@@ -31,7 +31,8 @@ def split_rows(rows: Sequence[Row], *, kind: str, share: float, seed: int) -> tu
     """
     if len(rows) < LEAST_ROWS:
         raise BertworksError(
-            f"{len(rows)} rows are too few to hold some out for dev", f"give a file, `--dev F`, or {LEAST_ROWS} rows"
+            f"{len(rows)} rows are too few to hold some out for dev",
+            f"give a file, `--dev F`, {LEAST_ROWS} rows, or none: `--data.dev_share 0` keeps the last model",
         )
     groups: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):

@@ -63,6 +63,7 @@ def read_description(path: Path, *, lowercase: bool | None, exact: bool) -> Desc
         read = _Read(tuple(read_vocabulary(source)), source=source)
     else:
         read = _read_whole(whole)
+        _compare(folder / "vocab.txt", read)
     config = _read_config(folder) if path.is_dir() or path.name in ("vocab.txt", "tokenizer.json") else {}
     return _resolved(read, config, lowercase=lowercase, exact=exact)
 
@@ -188,6 +189,17 @@ def _read_whole(path: Path) -> _Read:
     in_model = max(model["vocab"].values(), default=-1) + 1
     model_size = in_model if in_model < len(tokens) else -1
     return _Read(tokens, path, _rules_of(whole, model), added, model_size, unknown=model.get("unk_token"))
+
+
+def _compare(listed: Path, read: _Read) -> None:
+    """Say where a `vocab.txt` beside a `tokenizer.json` is another one; the second counts, as in transformers."""
+    if not listed.is_file():
+        return
+    content = listed.read_bytes()
+    lines = content.count(b"\n") + (not content.endswith(b"\n"))
+    known = {len(read.tokens), read.model_size}
+    if lines not in known:
+        log.warning("%s: has %s tokens, tokenizer.json %s, which counts", listed, f"{lines:,}", f"{len(read.tokens):,}")
 
 
 def _in_order(ids: Mapping[str, int], path: Path) -> tuple[str, ...]:

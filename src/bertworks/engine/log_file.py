@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import logging.handlers
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 PACKAGE = "bertworks"
+MOST_WAITING = 10_000  # records kept before the run's folder is known
 
 
 @contextmanager
@@ -32,6 +34,26 @@ def logged_to(handler: logging.Handler) -> Iterator[None]:
         package.setLevel(level)
         for other in others:
             other.removeFilter(is_heard)
+
+
+class WaitingLog(logging.handlers.MemoryHandler):
+    """Keeps records until the file they belong to is there: `write_to` hands them over, and all that come after."""
+
+    def __init__(self) -> None:
+        super().__init__(MOST_WAITING, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+
+    def write_to(self, handler: logging.Handler) -> None:
+        """From now on records go to `handler`, which is closed with this one."""
+        self.setTarget(handler)
+        self.capacity = 1
+        self.flush()
+
+    def close(self) -> None:
+        """Close the file too."""
+        target = self.target
+        super().close()
+        if target is not None:
+            target.close()
 
 
 class _Outside(logging.Handler):
