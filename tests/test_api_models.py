@@ -100,7 +100,7 @@ def test_finetune_is_the_command(place: Path, tmp_path: Path, command: Run) -> N
     )
     ran = command(
         "finetune", "--model", place / "start", "--train", place / "train.csv", "--test", place / "test.csv",
-        "--steps", 6, "--lr", "1e-3", "--seed", 3, "--threads", 1, "--columns", "text=text", "--dtype", "float32",
+        "--steps", 6, "--lr", "1e-3", "--seed", 3, "--threads", 1, "--columns", "text=text",
         "--out", tmp_path / "cli", "--json",
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,8 @@ from sklearn.utils.estimator_checks import (
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 import bertworks as bw
+from bertworks.base.errors import BertworksError
+from bertworks.finetune import run as run_module
 from finetune_support import KINDS, model_folder, toy_rows
 
 ROWS = toy_rows(72)
@@ -132,6 +136,62 @@ def test_what_does_not_go_together_is_refused(start: str) -> None:
         model.fit(["a", "b", "c"], [0.1, 0.2, 0.35])
     with pytest.raises(ValueError, match="y has one class only"):
         model.fit(["a", "b", "c"], ["x", "x", "x"])
+
+
+def stopping_by(which: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """From now on the second update of a run is interrupted; the list grows with the updates."""
+    real, done = run_module.train_step, []
+
+    def interrupted(*given: Any, **settings: Any) -> Any:
+        done.append(1)
+        if len(done) == 2:
+            os.kill(os.getpid(), which)
+        return real(*given, **settings)
+
+    monkeypatch.setattr(run_module, "train_step", interrupted)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("which", "error", "told"),
+    [(signal.SIGINT, KeyboardInterrupt, "^$"), (signal.SIGTERM, BertworksError, "stopped by SIGTERM, the model")],
+)
+def test_a_stopped_fit_raises(
+    start: str, monkeypatch: pytest.MonkeyPatch, which: signal.Signals, error: type[BaseException], told: str
+) -> None:
+    model = classifier(start)
+    done = stopping_by(which, monkeypatch)
+    with pytest.raises(error, match=told):
+        model.fit(X, y)
+    assert len(done) == 2, "and it stops at once"
+    assert not {"model_", "result_"} & set(vars(model))
+    monkeypatch.undo()
+    assert model.set_params(epochs=1).fit(X, y).predict(X[:3]).shape == (3,)
+
+
+def test_after_a_stopped_fit_the_model_is_not_fitted(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = classifier(start)
+    stopping_by(signal.SIGTERM, monkeypatch)
+    with pytest.raises(BertworksError, match="the model is not trained"):
+        model.fit(X, y)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
+    with pytest.raises(NotFittedError):
+        model.predict(X[:2])
+
+
+def test_a_stopped_second_fit_does_not_name_the_first_ones_answers_anew(
+    start: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = classifier(start, epochs=1).fit(X, y)
+    stopping_by(signal.SIGTERM, monkeypatch)
+    with pytest.raises(BertworksError, match="the model is not trained"):
+        model.fit(X[:24], ["left", "right"] * 12)
+    try:
+        found = model.predict(X)
+    except NotFittedError:
+        return
+    assert set(found) <= set(KINDS), "the old network's answers, so the old classes"
 
 
 class OfNumbers(bw.TextClassifier):

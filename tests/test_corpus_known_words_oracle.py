@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bertworks.corpus import _known_words
 from bertworks.corpus._known_words import KnownWords, cuts_at_marks
+from bertworks.corpus.build import build
 from bertworks.read.documents import Reading, read_documents
 from bertworks.text.sentences import split
 from bertworks.text.tokenizer import Tokenizer
@@ -103,6 +104,49 @@ def test_only_rules_that_cut_at_marks_are_trusted(tokenizer: Tokenizer, tmp_path
         assert not cuts_at_marks(tmp_path / "v"), name
     file.unlink()
     assert not cuts_at_marks(tmp_path / "v")
+
+
+SIGMAS = [
+    "\u0391\u03a3'\u0391",
+    "\u0391\u03a3.\u0392\u0391",
+    "\u0391\u03a3",
+    "\u0391\u03a3,\u0392",
+]  # ΑΣ'Α ΑΣ.ΒΑ ΑΣ ΑΣ,Β
+
+
+def greek(folder: Path, *, lowercase: bool, exact: bool) -> Tokenizer:
+    """A tokenizer that can spell SIGMAS, saved in `folder`."""
+    vocabulary(folder)
+    letters = [letter for char in "\u0391\u0392\u03a3" for letter in (char, char.lower())] + ["\u03c2"]
+    with (folder / "vocab.txt").open("a", encoding="utf-8") as handle:
+        handle.write("".join(f"{letter}\n##{letter}\n" for letter in letters))
+    tokenizer = Tokenizer.load(folder, lowercase=lowercase, exact=exact)
+    tokenizer.save(folder)
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("lowercase", "exact", "is_fast"), [(True, True, False), (True, False, True), (False, True, True)]
+)
+def test_a_sigma_before_a_mark_is_the_tokenizers_in_every_mode(
+    tmp_path: Path, lowercase: bool, exact: bool, is_fast: bool
+) -> None:
+    tokenizer = greek(tmp_path / "vocab", lowercase=lowercase, exact=exact)
+    assert cuts_at_marks(tmp_path / "vocab") == is_fast
+    (tmp_path / "text.txt").write_text("\n\n".join(SIGMAS) + "\n", encoding="utf-8")
+    corpus = build([tmp_path / "text.txt"], tmp_path / "vocab", tmp_path / "corpus", workers=1, holdout=0)
+    stored = [np.concatenate(corpus.document(number)).tolist() for number in range(corpus.number_of_documents)]
+    assert stored == [ids.tolist() for ids in tokenizer.encode(SIGMAS)]
+    assert not any(tokenizer.unk_token_id in ids for ids in stored)
+
+
+def test_cutting_there_would_give_other_ids(tmp_path: Path) -> None:
+    """What the slow way is for: before a full stop a sigma is not at the word's end, before a comma it is."""
+    tokenizer = greek(tmp_path / "vocab", lowercase=True, exact=True)
+    final = tokenizer.vocab["##\u03c2"]
+    assert [final in ids.tolist() for ids in tokenizer.encode(SIGMAS)] == [False, False, True, True]
+    ids, _ = KnownWords(tokenizer).encode(SIGMAS[:1])
+    assert final in ids.tolist()
 
 
 def test_plain_sentences_are_looked_up(tokenizer: Tokenizer) -> None:

@@ -181,3 +181,33 @@ def test_rows_with_empty_texts_are_kept_and_counted(start: Path, tmp_path: Path)
     result = finetune(toy_recipe(start, write_rows(tmp_path / "train.csv", rows), train__steps=1), tmp_path / "run")
     assert result.content["rows"]["train"] + result.content["rows"]["dev"] == 32
     assert any("an empty text" in line for line in result.content["contract"]["lines"])
+
+
+def test_dropped_rows_of_all_files_add_up_by_their_reasons(start: Path, tmp_path: Path) -> None:
+    files = {}
+    for number, (name, unlabelled) in enumerate({"train": 5, "dev": 1, "test": 2}.items()):
+        rows = toy_rows(24, seed=number) + [{**row, "label": ""} for row in toy_rows(unlabelled, seed=9)]
+        files[name] = write_rows(tmp_path / f"{name}.csv", rows)
+    with files["test"].open("a") as handle:
+        handle.write("\nthe cat,animal\n")
+    recipe = toy_recipe(
+        start, files["train"], data__dev=str(files["dev"]), data__test=str(files["test"]), train__steps=1
+    )
+    rows_told = finetune(recipe, tmp_path / "run").content["rows"]
+    assert rows_told == {"train": 24, "dev": 24, "test": 25, "dropped": {"no label": 8, "blank line": 1}}
+
+
+@pytest.mark.parametrize("world", ["2", "1"])
+def test_one_of_several_processes_is_refused(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: str
+) -> None:
+    recipe = toy_recipe(start, write_rows(tmp_path / "train.csv", toy_rows(30)), train__steps=1)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", world)
+    if world == "1":
+        assert finetune(recipe, tmp_path / "run").content["steps"] == 1
+        return
+    with pytest.raises(BertworksError, match="runs in one process, here WORLD_SIZE says several") as refused:
+        finetune(recipe, tmp_path / "run")
+    assert "without torchrun" in refused.value.hint
+    assert not (tmp_path / "run").exists()

@@ -309,3 +309,16 @@ def test_long_texts_are_read_whole_in_training_and_after(place: Path, tmp_path: 
         place / "start", tmp_path / "train.csv", data__max_length=20, train__steps=4, data__truncation="truncate"
     )
     assert finetune(cut, tmp_path / "cut").content["coverage"] < 0.5
+
+
+def test_a_saved_config_tells_the_dropout_of_the_training(place: Path, tmp_path: Path) -> None:
+    def saved(run: Path, name: str) -> tuple[float, float]:
+        config = json.loads((run / name / "config.json").read_text())
+        return config["hidden_dropout_prob"], config["attention_probs_dropout_prob"]
+
+    assert saved(place, "start") == (0.1, 0.1)
+    other = toy_recipe(place / "start", place / "train.csv", train__steps=1, model__dropout=0.3)
+    finetune(other, tmp_path / "other")
+    assert saved(tmp_path / "other", "best") == saved(tmp_path / "other", "last") == (0.3, 0.3)
+    finetune(toy_recipe(place / "start", place / "train.csv", train__steps=1), tmp_path / "same")
+    assert saved(tmp_path / "same", "last") == (0.1, 0.1)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
-from collections.abc import Callable
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,9 +17,10 @@ from hypothesis import strategies as st
 
 from bertworks.base.errors import BertworksError
 from bertworks.model.pretrained import load_sentence, save_pretrained
+from bertworks.predict import files
 from bertworks.predict.directory import ModelDirectory, load_model, write_settings
 from bertworks.predict.files import FilePredictions, cut_at_record, read_in_pieces, write_answers
-from bertworks.read.tables import read_table
+from bertworks.read.tables import Table, read_table
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.text.tokenizer import Tokenizer
@@ -141,6 +145,145 @@ def test_other_forms_in_pieces_are_the_whole_table(tmp_path: Path, form: str) ->
     assert len(whole.rows) == 9000
     assert [row for piece in pieces for row in piece.rows] == whole.rows
     assert [number for piece in pieces for number in piece.line_numbers] == whole.line_numbers
+
+
+def in_pieces(path: Path, text: str, *, piece_bytes: int, many: bool = True) -> tuple[list[Table], Table]:
+    """A file's pieces, and the file read whole, which they must give together."""
+    path.write_text(text, encoding="utf-8")
+    pieces = list(read_in_pieces(str(path), piece_bytes=piece_bytes))
+    whole = read_table(path, labelled=False)
+    assert [row for piece in pieces for row in piece.rows] == whole.rows
+    assert [number for piece in pieces for number in piece.line_numbers] == whole.line_numbers
+    assert (len(pieces) > 1) == many
+    return pieces, whole
+
+
+def dropped(pieces: list[Table]) -> dict[str, int]:
+    return dict(sum((Counter(piece.dropped) for piece in pieces), Counter[str]()))
+
+
+@pytest.mark.parametrize("piece_bytes", [320, 500, 2000])
+@pytest.mark.parametrize("head_bytes", [200, 310])
+def test_dropped_rows_of_all_pieces_are_those_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece_bytes: int, head_bytes: int
+) -> None:
+    monkeypatch.setattr(files, "HEAD_BYTES", head_bytes)
+    draw = random.Random(3)
+    good, short, long = "{0}\t1\t2\tq {0}\tp {0}\t1\n", "{0}\t1\tcut\n", "{0}\t1\t2\tq\tp\t1\tmore\n"
+    lines = [draw.choice([good, good, good, short, long]).format(number) for number in range(200)]
+    header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+    pieces, whole = in_pieces(tmp_path / "qqp.tsv", header + "".join(lines), piece_bytes=piece_bytes)
+    assert 50 < whole.dropped["another number of fields"] < 110
+    assert pieces[0].dropped["another number of fields"] < whole.dropped["another number of fields"]
+    assert dropped(pieces) == whole.dropped
+
+
+def test_blank_lines_of_all_pieces_are_those_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "HEAD_BYTES", 120)
+    text = "text,label\n" + "".join(f"text {number},x\n" + "\n" * (number % 4 == 0) for number in range(60))
+    pieces, whole = in_pieces(tmp_path / "rows.csv", text + "last,x\n", piece_bytes=150)
+    assert whole.dropped == {"blank line": 15}
+    assert dropped(pieces) == whole.dropped
+
+
+def test_predictions_count_what_all_pieces_dropped(
+    opened: ModelDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "HEAD_BYTES", 100)
+    one_piece = files.read_in_pieces
+
+    def small(path: str, columns: Mapping[str, str] | None, encoding: str) -> Iterator[Table]:
+        return one_piece(path, columns, encoding, piece_bytes=200)
+
+    monkeypatch.setattr(files, "read_in_pieces", small)
+    lines = [f"{i}\tthe cat\ta dog\n" if i % 5 else f"{i}\tbroken\n" for i in range(1, 41)]
+    (tmp_path / "rows.tsv").write_text("id\tquestion1\tquestion2\n" + "".join(lines))
+    predictions = FilePredictions(as_foreign(opened), str(tmp_path / "rows.tsv"))
+    assert len(list(predictions)) == 32
+    assert predictions.dropped == {"another number of fields": 8}
+    assert predictions.first is not None
+    assert predictions.first.dropped["another number of fields"] < 8
+
+
+def as_foreign(opened: ModelDirectory) -> ModelDirectory:
+    """A model that answers pairs too."""
+    return dataclasses.replace(opened, is_foreign=True)
+
+
+ROWS = "".join(f"text {number},x\n" for number in range(300))
+
+
+@pytest.mark.parametrize("long", ["word " * 100, '"' + "word\n" * 100 + '"', '"' + 'a ""quote"", ' * 60 + '"'])
+@pytest.mark.parametrize("header", ["text,label\n", ""])
+def test_a_first_record_longer_than_the_head(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, long: str, header: str
+) -> None:
+    monkeypatch.setattr(files, "HEAD_BYTES", 120)
+    _, whole = in_pieces(tmp_path / "rows.csv", f"{header}{long},x\n{ROWS}", piece_bytes=1200)
+    assert len(whole.rows) == 301
+    assert len(next(iter(whole.rows[0].values()))) > 2 * files.HEAD_BYTES
+
+
+def test_an_object_over_many_lines_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "HEAD_BYTES", 120)
+    rows = [{"text": f"text {number}"} for number in range(100)]
+    for value in ({"data": rows}, {"text": [row["text"] for row in rows], "id": list(range(100))}):
+        for indent in (0, 2):
+            text = json.dumps(value, indent=indent)
+            _, whole = in_pieces(tmp_path / "rows.json", text, piece_bytes=300, many=False)
+            assert [row["text"] for row in whole.rows] == [row["text"] for row in rows]
+    bom = "\ufeff" + json.dumps({"data": rows}, indent=1).replace("\n", "\r\n")
+    assert len(in_pieces(tmp_path / "rows.json", bom, piece_bytes=300, many=False)[1].rows) == 100
+
+
+def test_objects_of_a_line_each_are_still_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "HEAD_BYTES", 120)
+    text = "".join(json.dumps({"text": f"text {number}", "data": [number]}) + "\n" for number in range(100))
+    in_pieces(tmp_path / "rows.jsonl", text, piece_bytes=300)
+    spoilt = text.replace('{"text": "text 0"', '{"text" "text 0"')
+    (tmp_path / "spoilt.jsonl").write_text(spoilt)
+    with pytest.raises(BertworksError, match=r"spoilt\.jsonl:1: not JSON"):
+        list(read_in_pieces(str(tmp_path / "spoilt.jsonl"), piece_bytes=300))
+
+
+LONG = "word\n" * 400
+SINGLE = {
+    "no header.csv": f'"{LONG}",x\n',
+    "lines.txt": "word " * 400 + "\n",
+    "quote.txt": '"' + LONG,
+    "object.jsonl": json.dumps({"text": LONG}) + "\n",
+    "first.jsonl": json.dumps({"text": LONG}) + "\n" + '{"text": "b"}\n' * 50,
+    "middle.jsonl": '{"text": "b"}\n' * 50 + json.dumps({"text": LONG}) + "\n" + '{"text": "b"}\n' * 50,
+    "middle.csv": f'text,label\n{ROWS}"{LONG}",x\n{ROWS}',
+}
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_a_record_longer_than_a_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(files, "HEAD_BYTES", 120)
+    in_pieces(tmp_path / name, SINGLE[name], piece_bytes=300, many=name.startswith("middle"))
+
+
+@pytest.mark.parametrize("more", ["", ROWS])
+def test_a_header_and_a_record_longer_than_a_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: str) -> None:
+    monkeypatch.setattr(files, "HEAD_BYTES", 120)
+    for long in (f'"{LONG}"', "word " * 400):
+        (tmp_path / "rows.csv").write_text(f"text,label\n{long},x\n{more}")
+        pieces = list(read_in_pieces(str(tmp_path / "rows.csv"), piece_bytes=300))
+        assert [row for piece in pieces for row in piece.rows] == read_table(tmp_path / "rows.csv", labelled=False).rows
+
+
+@pytest.mark.parametrize("text", ['{"text": "b"}\n' * 60 + '{"text"\n', "text,label\n" + ROWS + "a,b,c\n" + ROWS])
+def test_a_fault_in_a_later_piece_is_told_with_its_line_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(files, "HEAD_BYTES", 120)
+    (tmp_path / "rows.csv").write_text(text)
+    with pytest.raises(BertworksError) as whole:
+        read_table(tmp_path / "rows.csv", labelled=False)
+    with pytest.raises(BertworksError) as found:
+        list(read_in_pieces(str(tmp_path / "rows.csv"), piece_bytes=300))
+    assert found.value.message == whole.value.message
 
 
 @settings(deadline=None, max_examples=200)

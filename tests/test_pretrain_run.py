@@ -13,11 +13,16 @@ import pytest
 import torch
 
 from bertworks.base.errors import BertworksError
+from bertworks.base.recipe import load, to_toml
 from bertworks.corpus.build import build
 from bertworks.engine.checkpoint import checkpoints
+from bertworks.engine.muon import Muon
+from bertworks.engine.optimiser import AdamW
+from bertworks.engine.parameters import FlatParameters
 from bertworks.pretrain import run
 from bertworks.pretrain.objective import Objective
 from bertworks.pretrain.recipe import PretrainRecipe
+from bertworks.pretrain.setup import build_optimiser
 from bertworks.text.learn import learn
 from tiny_pretraining import assert_same, left_by, recipe_of, texts, tiny_corpus
 
@@ -267,3 +272,29 @@ def test_recipes_that_cannot_be_are_refused_before_anything_is_read(corpus: Path
     with pytest.raises(BertworksError, match="was built with another vocabulary"):
         run.pretrain(small(corpus, data__heldout=str(tmp_path / "other")), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "given", "betas"),
+    [
+        ("adamw", {}, (0.9, 0.98)),
+        ("adam-bert", {}, (0.9, 0.999)),
+        ("muon", {}, (0.9, 0.98)),
+        ("adamw", {"train__beta2": 0.95}, (0.9, 0.95)),
+        ("adam-bert", {"train__beta2": 0.98}, (0.9, 0.98)),
+        ("adam-bert", {"train__beta2": 0.0, "train__beta1": 0.8}, (0.8, 0.0)),
+    ],
+)
+def test_the_second_beta_is_the_optimisers_own_unless_given(
+    corpus: Path, tmp_path: Path, optimizer: str, given: dict[str, object], betas: tuple[float, float]
+) -> None:
+    recipe = small(corpus, train__optimizer=optimizer, **given)
+    assert recipe.train.betas == betas
+    parameters = FlatParameters(torch.nn.Linear(2, 2), torch.float32, torch.device("cpu"))
+    built = build_optimiser(recipe, parameters)
+    adam = built.rest if isinstance(built, Muon) else built
+    assert isinstance(adam, AdamW)
+    assert [group["betas"] for group in adam._adam.param_groups] == [betas] * 2
+    assert adam.bias_correction == (optimizer != "adam-bert")
+    (tmp_path / "recipe.toml").write_text(to_toml(recipe))
+    assert load(PretrainRecipe, tmp_path / "recipe.toml", {}) == recipe, "as a resumed run compares it"

@@ -9,11 +9,13 @@ import torch
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.places import PACKAGED, find_model
+from bertworks.base.recipe import load
 from bertworks.corpus.build import build
 from bertworks.model.pretrained import load_pre_training
 from bertworks.pretrain import run
+from bertworks.pretrain.recipe import PretrainRecipe
 from bertworks.reproduce.bundled import HELDOUT
-from tiny_pretraining import recipe_of, tiny_corpus
+from tiny_pretraining import SETTINGS, recipe_of, tiny_corpus
 
 REFERENCE = PACKAGED[0]
 STILL: dict[str, object] = {"train__steps": 2, "train__lr": 1e-12, "train__log_every": 1, "train__evaluate_every": 2}
@@ -60,3 +62,61 @@ def test_another_vocabulary_is_refused(tmp_path_factory: pytest.TempPathFactory,
         run.pretrain(recipe_of(other, model__start=REFERENCE, **STILL), tmp_path / "run")
     assert refused.value.hint == f"build the corpus with `--vocab {REFERENCE}`"
     assert not (tmp_path / "run" / "best").exists()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_corpus(tmp_path_factory.getbasetemp() / "tiny")
+
+
+@pytest.fixture(scope="module")
+def start(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one update with dropout of its own."""
+    first = recipe_of(tiny, train__steps=1, model__dropout=0.2, model__attention_dropout=0.25)
+    return run.pretrain(first, tmp_path_factory.mktemp("start") / "run").run
+
+
+def beside(start: Path, corpus: Path, keys: dict[str, object]) -> PretrainRecipe:
+    """A recipe that goes on from `start` and says no more of the model than `keys`."""
+    given = {key: value for key, value in SETTINGS.items() if not key.startswith("model.")}
+    given |= {"data.corpus": str(corpus), "model.start": str(start), "train.steps": 1, "train.evaluate_every": 1}
+    return load(PretrainRecipe, None, given | {f"model.{key}": value for key, value in keys.items()})
+
+
+def dropout_of(model: Path) -> tuple[float, float]:
+    config = json.loads((model / "config.json").read_text())
+    return config["hidden_dropout_prob"], config["attention_probs_dropout_prob"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [({"dropout": 0.3, "attention_dropout": 0.0}, (0.3, 0.0)), ({"dropout": 0.3}, (0.3, 0.1)), ({}, (0.1, 0.1))],
+)
+def test_the_config_tells_the_dropout_of_this_training_not_of_the_start(
+    start: Path, tiny: Path, tmp_path: Path, keys: dict[str, object], told: tuple[float, float]
+) -> None:
+    assert dropout_of(start / "best") == (0.2, 0.25)
+    run.pretrain(beside(start, tiny, keys), tmp_path / "run")
+    assert dropout_of(tmp_path / "run" / "best") == dropout_of(tmp_path / "run" / "last") == told
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({}, []),
+        ({"dropout": 0.3, "attention_dropout": 0.0}, []),
+        ({"hidden_size": 16, "initialization": "counts", "dropout": 0.3}, ["hidden_size", "initialization"]),
+        ({"preset": "tiny", "pre_norm": True, "unigram_bias": False}, ["preset", "pre_norm", "unigram_bias"]),
+        ({"max_position_embeddings": 40, "initializer_range": 0.1}, ["max_position_embeddings", "initializer_range"]),
+    ],
+)
+def test_other_keys_of_the_model_beside_a_start_are_named(
+    start: Path, tiny: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, keys: dict[str, object], named: list[str]
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        run.pretrain(beside(start, tiny, keys), tmp_path / "run")
+    warnings = [record.getMessage() for record in caplog.records if "passed over" in record.getMessage()]
+    keys_told = ", ".join(f"`model.{key}`" for key in named)
+    assert warnings == ([f"{keys_told}: passed over, {start} brings sizes and weights of its own"] if named else [])
+    sizes = json.loads((tmp_path / "run" / "last" / "config.json").read_text())
+    assert (sizes["hidden_size"], sizes["num_hidden_layers"], sizes["max_position_embeddings"]) == (16, 2, 40)

@@ -1,6 +1,7 @@
 """What `import bertworks` hands out: `load`, `finetune`, and `TextClassifier`, a scikit-learn estimator.
 
-Everything computes in float32 unless told otherwise, and is silent unless a program listens to the logger `bertworks`.
+Models that are loaded compute in float32 unless told otherwise, `finetune` as the command does. Nothing is printed
+unless a program listens to the logger `bertworks`.
 """
 
 from __future__ import annotations

@@ -76,17 +76,17 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         classes = column_or_1d(y, warn=True)
         if len(texts) != len(classes):
             raise ValueError(f"X has {len(texts)} rows, y has {len(classes)}")
-        self.classes_, numbers = np.unique(classes, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y has one class only, {self.classes_.tolist()[0]!r}: a classifier needs two or more")
+        found, numbers = np.unique(classes, return_inverse=True)
+        if len(found) < 2:
+            raise ValueError(f"y has one class only, {found.tolist()[0]!r}: a classifier needs two or more")
         with tempfile.TemporaryDirectory(prefix="bertworks-") as folder:
-            result = finetune(self._recipe(), Path(folder) / "run", data=self._data(texts, numbers))
+            result = finetune(self._recipe(), Path(folder) / "run", data=self._data(texts, numbers, len(found)))
             if result.stopped == "SIGINT":
                 raise KeyboardInterrupt
             if result.stopped is not None:
                 raise BertworksError(f"fit was stopped by {result.stopped}, the model is not trained", exit_code=1)
-            self.result_ = result.content
-            self.model_ = load_model(result.run)
+            model = load_model(result.run)
+        self.classes_, self.result_, self.model_ = found, result.content, model
         return self
 
     def predict(self, X: Sequence[Any]) -> np.ndarray:
@@ -130,8 +130,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             machine=MachineRecipe(dtype=self.dtype, threads=self.threads),
         )
 
-    def _data(self, texts: list[Any], numbers: np.ndarray) -> Data:
-        names = tuple(f"{number}" for number in range(len(self.classes_)))
+    def _data(self, texts: list[Any], numbers: np.ndarray, classes: int) -> Data:
+        names = tuple(f"{number}" for number in range(classes))
         rows = [
             {**row, "label": names[number]} for row, number in zip(table_of(texts).rows, numbers.tolist(), strict=True)
         ]

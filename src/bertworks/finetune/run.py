@@ -44,7 +44,7 @@ def finetune(
     Raises BertworksError for rows or a start that do not fit, a run that may not be continued, or a loss that stays
     not finite.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1"):
         raise BertworksError(
             "fine-tuning runs in one process, here WORLD_SIZE says several", "start it without torchrun"
         )

@@ -120,6 +120,8 @@ def read_settings(path: Path) -> dict[str, Any]:
     settings = read_json(file)
     if not isinstance(settings, dict) or not {"format", "task", "max_length"} <= set(settings):
         raise BertworksError(f"{file}: lacks `format`, `task` or `max_length`", "copy the model directory again")
+    if not isinstance(settings["task"], dict) or not isinstance(settings["format"], int):
+        raise BertworksError(f"{file}: `task` or `format` is not what this version writes", "copy the directory again")
     if settings["format"] > FORMAT:
         raise BertworksError(f"{file}: format {settings['format']} is newer than {FORMAT}", "update bertworks")
     return settings

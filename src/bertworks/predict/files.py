@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -111,28 +113,45 @@ def _pieces(handle: IO[bytes], begin: bytes, parse: Callable[[bytes], Table], pi
     while waiting:
         more = handle.read(piece_bytes)
         piece, waiting = cut_at_record(waiting) if more else (waiting, b"")
+        if more:
+            piece, blank = without_blank_end(piece)
+            waiting = blank + waiting
         waiting += more
         if not piece:
             continue
-        if is_first:
-            yield parse(piece)
-        elif piece.strip():
-            yield _without_head(parse(head + piece), known, lines_before - head.count(b"\n"))
+        shift = lines_before - head.count(b"\n")
+        try:
+            table = parse(piece) if is_first else _without_head(parse(head + piece), known, shift)
+        except BertworksError as error:
+            if not is_first:
+                error.message = _moved(error.message, shift)
+            raise
+        if is_first or table.rows or table.dropped:
+            yield table
         lines_before += piece.count(b"\n")
         is_first = False
+
+
+def without_blank_end(piece: bytes) -> tuple[bytes, bytes]:
+    """The piece up to its last line with something in it, and the blank lines behind, which belong to what follows."""
+    body = piece.rstrip(b"\r\n")
+    end = piece.find(b"\n", len(body)) + 1
+    return (piece[:end], piece[end:]) if body and end else (b"", piece)
+
+
+def _moved(message: str, shift: int) -> str:
+    """A message on a line of a piece, with the line's number in the whole file."""
+    return re.sub(r"^(.*?:)(\d+)(: )", lambda found: f"{found[1]}{int(found[2]) + shift}{found[3]}", message, count=1)
 
 
 def _head(begin: bytes, parse: Callable[[bytes], Table]) -> tuple[bytes, Table] | None:
     """The first records, enough to tell the file's form by, and what they are read as; None where one fills `begin`."""
     size = HEAD_BYTES
     while True:
-        head, _ = cut_at_record(begin[:size])
-        try:
-            if head:
+        head, _ = without_blank_end(cut_at_record(begin[:size])[0])
+        if head:
+            with contextlib.suppress(BertworksError):
                 return head, parse(head)
-        except BertworksError:
-            if size >= len(begin):
-                raise
         if size >= len(begin):
             return None
         size *= 2

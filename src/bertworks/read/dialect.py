@@ -60,9 +60,10 @@ def read_delimited(path: str, text: str, *, asked: Collection[str] = (), labelle
     entry = glue.known(tabbed.records[:SAMPLE_RECORDS])
     if entry is not None:
         return _glue(path, text, entry)
-    delimiter = None if not labelled and _is_text(path, text, asked) else choose_delimiter(path, text, asked)
+    is_text = not labelled and _is_text(path, text, asked)
+    delimiter = None if is_text else choose_delimiter(path, text, asked)
     if delimiter is None:
-        return _lines(text, asked, labelled=labelled)
+        return _lines(text, asked, labelled=labelled, is_text=is_text)
     parsed, quotes = _parse(path, text, delimiter)
     if not parsed.records:
         raise BertworksError(f"{path}: holds no rows, only blank lines", "there must be text in it")
@@ -87,7 +88,7 @@ def _is_text(path: str, text: str, asked: Collection[str]) -> bool:
     name = first.strip()
     is_table = bool({suffix.lower() for suffix in PurePath(path).suffixes} & {".csv", ".tsv", ".tab"})
     is_header = name in asked or (bool(rest.strip()) and (is_table or name.lower() in SURE_NAMES))
-    return known_names([name]) > 0 and not is_header
+    return "\t" not in name and known_names([name]) > 0 and not is_header
 
 
 def choose_delimiter(path: str, text: str, asked: Collection[str] = ()) -> str | None:
@@ -197,7 +198,7 @@ def _glue(path: str, text: str, entry: glue.Known) -> Records:
     return Records(header, values, numbers, "line", form, True, dict(entry.columns), dropped)
 
 
-def _lines(text: str, asked: Collection[str], *, labelled: bool) -> Records:
+def _lines(text: str, asked: Collection[str], *, labelled: bool, is_text: bool) -> Records:
     """One field a line: lines of label and text where all begin with one, else text; a blank line is an empty text."""
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     if lines and not lines[-1]:
@@ -210,8 +211,7 @@ def _lines(text: str, asked: Collection[str], *, labelled: bool) -> Records:
         values: list[list[object]] = [[label.removeprefix("__label__"), rest.strip()] for label, _, rest in parts]
         return Records(["label", "text"], values, numbers, "line", "a label, a space and the text in each line")
     name = lines[0].strip() if there else ""
-    is_known = known_names([name]) > 0 if labelled else len(there) > 1 and name.lower() in SURE_NAMES
-    has_header = bool(there) and (is_known or name in asked)
+    has_header = bool(there) and (known_names([name]) > 0 or name in asked) and not is_text
     start = int(has_header)
     return Records(
         [lines[0].strip() if has_header else "1"],
