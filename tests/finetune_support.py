@@ -77,6 +77,21 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     return path
 
 
+def write_tags(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """The same rows as words with tags: the telling word and the one before it are a span of its kind."""
+    sentences = []
+    for row in rows:
+        words = row["text"].split()
+        place = next(i for i, word in enumerate(words) if word in KINDS[row["label"]])
+        tags = ["O"] * len(words)
+        tags[max(0, place - 1) : place + 1] = [f"B-{row['label']}", f"I-{row['label']}"][
+            : place - max(0, place - 1) + 1
+        ]
+        sentences.append("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)))
+    path.write_text("\n".join(sentences), encoding="utf-8")
+    return path
+
+
 def toy_recipe(start: Path, train: Path, **keys: object) -> FinetuneRecipe:
     """A short run on one thread; keys with `__` for the dot: `train__steps=3`."""
     settings: dict[str, object] = {

@@ -20,8 +20,8 @@ from bertworks.model.heads import Classifier, Pooler
 from bertworks.model.initialise import seeded
 from bertworks.model.pretrained import (
     load_encoder,
+    load_for_task,
     load_pre_training,
-    load_sentence,
     read_config,
     save_pretrained,
     to_hf,
@@ -110,16 +110,16 @@ def test_each_missing_and_unknown_tensor_is_named(saved: Path) -> None:
 
 def test_a_new_classifier_is_fresh_and_an_old_one_is_taken(saved: Path, tmp_path: Path) -> None:
     with pytest.raises(BertworksError, match="has no classifier"):
-        load_sentence(saved)
-    fresh, _, report = load_sentence(saved, classes=4)
+        load_for_task(saved, BertForSentence)
+    fresh, _, report = load_for_task(saved, BertForSentence, outputs=4)
     assert fresh.classifier.weight.shape == (4, 12)
     assert report.heads_not_found == []
     assert report.made_up == ["classifier.weight", "classifier.bias"]
     save_pretrained(fresh, tmp_path / "tuned")
-    again, _, report = load_sentence(tmp_path / "tuned")
+    again, _, report = load_for_task(tmp_path / "tuned", BertForSentence)
     assert torch.equal(again.classifier.weight, fresh.classifier.weight)
     assert not report.made_up
-    other, _, _ = load_sentence(tmp_path / "tuned", classes=4, generator=seeded(9))
+    other, _, _ = load_for_task(tmp_path / "tuned", BertForSentence, outputs=4, generator=seeded(9))
     assert not torch.equal(other.classifier.weight, fresh.classifier.weight)
     content = json.loads((tmp_path / "tuned" / "config.json").read_text())
     assert content["id2label"] == {str(i): f"LABEL_{i}" for i in range(4)}

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 import transformers
 
+from bertworks.model.bert import BertForSentence
 from bertworks.model.encoder import BertEncoder
 from bertworks.model.heads import Pooler
 from bertworks.model.last_layer import chosen
 from bertworks.model.layout import pack_rows, pad_rows
-from bertworks.model.pretrained import load_encoder, load_sentence, read_config, to_hf
+from bertworks.model.pretrained import load_encoder, load_for_task, read_config, to_hf
 from bertworks.model.weight_files import read_weights
 from parity_support import (
     BOUNDS,
@@ -100,7 +101,7 @@ def sst2(shared_data: Path) -> Path:
 @torch.no_grad()
 def test_published_activations_are_met(sst2: Path) -> None:
     """The notebook printed 4 decimals of the [CLS] position; the parts between LayerNorms are exact there."""
-    model, _, report = load_sentence(sst2)
+    model, _, report = load_for_task(sst2, BertForSentence)
     assert sorted(report.missing) == [
         "embeddings.LayerNorm.bias",
         "embeddings.LayerNorm.weight",

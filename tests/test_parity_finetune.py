@@ -14,7 +14,8 @@ from bertworks.finetune.network import Network
 from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.finetune.run import finetune
 from bertworks.finetune.setup import Prepared, prepare_run
-from finetune_support import model_folder, toy_recipe, toy_rows, write_rows
+from bertworks.tasks.tagging import TagWindow
+from finetune_support import model_folder, toy_recipe, toy_rows, write_rows, write_tags
 
 STEPS = 50
 
@@ -26,11 +27,13 @@ def our_losses(recipe: FinetuneRecipe, out: Path) -> list[float]:
 
 
 def their_losses(recipe: FinetuneRecipe, start: Path) -> list[float]:
-    """transformers' BertForSequenceClassification, torch's AdamW in two groups, clipping, linear warm-up and decay."""
-    from transformers import AutoModelForSequenceClassification, get_linear_schedule_with_warmup
+    """transformers' model of the task, torch's AdamW in two groups, clipping, linear warm-up and decay."""
+    import transformers
+    from transformers import get_linear_schedule_with_warmup
 
     prepared = prepare_run(recipe, read_data(recipe.data))
-    model = AutoModelForSequenceClassification.from_pretrained(start, attn_implementation="eager").train()
+    kind = getattr(transformers, prepared.data.task.about().opened_by)
+    model = kind.from_pretrained(start, attn_implementation="eager").train()
     is_decayed = {name: p.ndim > 1 for name, p in model.named_parameters()}
     groups = [
         {"params": [p for n, p in model.named_parameters() if is_decayed[n] is decayed], "weight_decay": decay}
@@ -68,7 +71,14 @@ def collate(prepared: Prepared, step: int) -> dict[str, torch.Tensor]:
         n = len(window.input_ids)
         ids[row, :n], types[row, :n], mask[row, :n] = window.input_ids, window.token_type_ids, 1
     tensors = {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
-    return {**{name: torch.from_numpy(value) for name, value in tensors.items()}, "labels": task.targets(windows)}
+    inputs = {name: torch.from_numpy(value) for name, value in tensors.items()}
+    if not isinstance(windows[0], TagWindow):
+        return {**inputs, "labels": task.targets(windows)}
+    labels = np.full(ids.shape, -100)
+    for row, window in enumerate(windows):
+        assert isinstance(window, TagWindow)
+        labels[row, window.places] = window.tags
+    return {**inputs, "labels": torch.from_numpy(labels)}
 
 
 def started(recipe: FinetuneRecipe, folder: Path) -> Path:
@@ -87,6 +97,14 @@ def assert_close(ours: list[float], theirs: list[float]) -> None:
 def test_fifty_losses_of_a_random_model(tmp_path: Path) -> None:
     start = model_folder(tmp_path / "start", dropout=0.0)
     rows = write_rows(tmp_path / "train.csv", toy_rows(90))
+    recipe = toy_recipe(start, rows, train__steps=STEPS, train__log_every=1, train__warmup=0.1)
+    theirs = their_losses(recipe, started(recipe, tmp_path / "begun"))
+    assert_close(our_losses(recipe, tmp_path / "run"), theirs)
+
+
+def test_fifty_losses_of_a_tagger(tmp_path: Path) -> None:
+    start = model_folder(tmp_path / "start", dropout=0.0)
+    rows = write_tags(tmp_path / "train.conll", toy_rows(90))
     recipe = toy_recipe(start, rows, train__steps=STEPS, train__log_every=1, train__warmup=0.1)
     theirs = their_losses(recipe, started(recipe, tmp_path / "begun"))
     assert_close(our_losses(recipe, tmp_path / "run"), theirs)

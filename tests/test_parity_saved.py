@@ -14,7 +14,7 @@ from bertworks.model.config import BertConfig
 from bertworks.model.encoder import BertEncoder
 from bertworks.model.heads import Classifier, Pooler
 from bertworks.model.layout import pad_rows
-from bertworks.model.pretrained import load_encoder, load_pre_training, load_sentence, save_pretrained
+from bertworks.model.pretrained import load_encoder, load_for_task, load_pre_training, save_pretrained
 from parity_support import (
     difference,
     pre_training,
@@ -79,7 +79,7 @@ def test_a_classifier_opens_with_its_labels(pre_norm: bool, tmp_path: Path, capl
     logits = model(ROWS)
     assert logits.shape == (5, 5)
     assert difference(logits, theirs(**INPUTS).logits) <= 1e-5
-    again, _, report = load_sentence(tmp_path / "saved")
+    again, _, report = load_for_task(tmp_path / "saved", BertForSentence)
     assert not report.made_up
     assert torch.equal(again(ROWS), logits)
 

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertworks.base.errors import BertworksError
-from bertworks.model.pretrained import load_sentence, save_pretrained
+from bertworks.model.bert import BertForSentence
+from bertworks.model.pretrained import load_for_task, save_pretrained
 from bertworks.predict import files
 from bertworks.predict.directory import ModelDirectory, load_model, write_settings
 from bertworks.predict.files import FilePredictions, cut_at_record, read_in_pieces, write_answers
@@ -34,7 +35,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> ModelDirectory:
     """A random classifier as a saved directory."""
     folder = tmp_path_factory.mktemp("files")
     start = model_folder(folder / "start")
-    model, _, _ = load_sentence(start, 2, torch.Generator().manual_seed(1))
+    model, _, _ = load_for_task(start, BertForSentence, 2, torch.Generator().manual_seed(1))
 
     def also(target: Path) -> None:
         Tokenizer.load(start).save(target)

@@ -102,9 +102,10 @@ def test_what_cannot_be_filled_is_refused(opened: Opened, tmp_path: Path) -> Non
 
 
 def test_a_model_without_the_head_is_refused(opened: Opened, tmp_path: Path) -> None:
-    from bertworks.model.pretrained import load_sentence, save_pretrained
+    from bertworks.model.bert import BertForSentence
+    from bertworks.model.pretrained import load_for_task, save_pretrained
 
-    model, _, _ = load_sentence(opened[2], 2)
+    model, _, _ = load_for_task(opened[2], BertForSentence, 2)
     save_pretrained(model, tmp_path / "fine-tuned", also=opened[1].save)
     with pytest.raises(BertworksError, match="has no masked-token head"):
         load_masked(tmp_path / "fine-tuned")

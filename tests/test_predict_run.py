@@ -12,8 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bertworks.model.bert import BertForSentence
 from bertworks.model.layout import pad_rows
-from bertworks.model.pretrained import load_sentence
+from bertworks.model.pretrained import load_for_task
 from bertworks.predict.batches import length_batches, padded_length
 from bertworks.predict.run import predict_rows, window_logits
 from bertworks.tasks.labels import Labels
@@ -29,7 +30,7 @@ Setting = tuple[torch.nn.Module, Tokenizer, list[dict[str, Any]]]
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     """A random classifier and rows of many lengths, some longer than a window."""
     start = model_folder(tmp_path_factory.mktemp("predict") / "start")
-    model, _, _ = load_sentence(start, 5, torch.Generator().manual_seed(1))
+    model, _, _ = load_for_task(start, BertForSentence, 5, torch.Generator().manual_seed(1))
     with torch.no_grad():
         model.classifier.weight.mul_(20)
     return model.eval(), Tokenizer.load(start), toy_rows(83, longest=70)
@@ -128,7 +129,7 @@ def test_memory_is_freed_between_chunks(setting: Setting, monkeypatch: pytest.Mo
 
 def test_bfloat16_answers_are_near(setting: Setting, tmp_path: Path) -> None:
     start = model_folder(tmp_path / "start")
-    model, _, _ = load_sentence(start, 5, torch.Generator().manual_seed(1))
+    model, _, _ = load_for_task(start, BertForSentence, 5, torch.Generator().manual_seed(1))
     rows = setting[2][:6]  # few: this machine may have no instructions for it
     wide = scores_of((model.eval(), setting[1], rows), rows)
     half = scores_of((model.to(torch.bfloat16).eval(), setting[1], rows), rows)

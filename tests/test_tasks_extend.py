@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from bertworks.base.errors import BertworksError
 from bertworks.model.config import BertConfig
+from bertworks.model.layout import pad_rows
 from bertworks.read.tables import parse_table
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.tasks.task import Task, coverage
@@ -65,7 +65,8 @@ def test_it_learns_and_answers(count_task: type[Any], tmp_path: Path) -> None:
     assert [answer.to_json()["count"] for answer in answers] == pytest.approx([1, 2, 9], rel=1e-5)
     assert task.score(answers, table.rows)["spearman"] == pytest.approx(1.0)
     config = BertConfig(vocab_size=23, hidden_size=6, num_attention_heads=3, intermediate_size=7, num_hidden_layers=1)
-    assert task.head(config)(torch.zeros(2, 6)).shape == (2, task.num_outputs)
+    network = task.network.new(config, task.num_outputs)
+    assert network(pad_rows([window.input_ids for window in windows], None)).shape == (len(windows), 1)
     assert np.isfinite(float(worse))
     with pytest.raises(BertworksError, match=r"t.csv:3: `x` is not a count"):
         task.check(parse_table(b"text,label\na,1\nb,x\n", "t.csv"))

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from bertworks.base.errors import BertworksError
 from bertworks.model.config import BertConfig
+from bertworks.model.layout import pad_rows
 from bertworks.read.tables import parse_table
 from bertworks.tasks.infer import infer_task
 from bertworks.tasks.known import task_from_settings
@@ -244,7 +245,9 @@ def test_what_transformers_reads() -> None:
 
 def test_the_head_has_one_output_a_class() -> None:
     config = BertConfig(vocab_size=23, hidden_size=6, num_attention_heads=3, intermediate_size=7, num_hidden_layers=1)
-    head = classify().head(config)
-    assert head(torch.randn(2, 6)).shape == (2, 3)
-    assert head.weight.abs().max() > 0
-    assert SentenceTask("score", False).head(config)(torch.randn(2, 6)).shape == (2, 1)
+    rows = pad_rows([np.array([1, 2]), np.array([3])], None)
+    model = classify().network.new(config, classify().num_outputs)
+    assert model(rows).shape == (2, 3)
+    assert model.classifier.weight.abs().max() > 0
+    score = SentenceTask("score", False)
+    assert score.network.new(config, score.num_outputs)(rows).shape == (2, 1)

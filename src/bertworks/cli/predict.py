@@ -67,8 +67,8 @@ def print_answers(predictions: FilePredictions, *, as_json: bool) -> None:
             continue
         texts = " | ".join(str(found.row[role]) for role in ("text", "sentence1", "sentence2") if role in found.row)
         shown = " ".join(texts.split())
-        label = f"{told['label']}\t{told['score']:.4f}" if "label" in told else f"{told['score']:.4f}"
-        print(f"{label}\t{shown[:SHOWN_CHARS]}")
+        cells = [f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in found.answer.cells().values()]
+        print("\t".join([*cells, shown[:SHOWN_CHARS]]))
 
 
 SHOWN_CHARS = 100

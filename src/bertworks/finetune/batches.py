@@ -28,10 +28,10 @@ class MicroBatch:
     """What goes through the model at once.
 
     rows                        packed, all of one length
-    targets, weights            of its W' windows, as the task's loss takes them
+    targets, weights            of the tokens read in its windows, as the task's loss takes them
     count                       rows, where a row's windows may lie in several micro-batches and add up
     group                       number of the length group within the update
-    first_row, first_sequence   rows and windows of that group that came before: the places of dropout
+    first_row, first_read       rows and tokens read of that group that came before: the places of dropout
     tokens                      without padding
     """
 
@@ -41,7 +41,7 @@ class MicroBatch:
     count: float
     group: int
     first_row: int
-    first_sequence: int
+    first_read: int
     tokens: int
 
     def to(self, device: torch.device) -> MicroBatch:
@@ -128,11 +128,11 @@ class TrainingBatches:
                 last - first,
                 row_length,
                 len(part) > last - first,
-            )
+            ).reading([window.places for window in part])
             task = self._task
             targets, weights, count = task.targets(part), task.weights(part), task.loss_count(part)
             made.append(MicroBatch(rows, targets, weights, count, group, first, seen, int(lengths[members].sum())))
-            seen += len(part)
+            seen += len(rows.read_index)
         return made
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from bertworks.base.files import whole_file
 from bertworks.finetune.contract import clock
+from bertworks.finetune.floors import FLOORS
 from bertworks.finetune.setup import Prepared
 
 
@@ -19,15 +20,15 @@ def write_card(directory: Path, prepared: Prepared, result: dict[str, Any]) -> N
 def card(prepared: Prepared, result: dict[str, Any]) -> str:
     """Markdown: what the model does, how good it is, on what it was trained, what it does not know."""
     data, recipe = prepared.data, prepared.recipe
-    train = recipe.train
+    train, about = recipe.train, prepared.data.task.about()
     return f"""---
 library_name: transformers
-pipeline_tag: text-classification
+pipeline_tag: {about.pipeline_tag}
 ---
-# {purpose(prepared)}
+# {about.title}
 
 {prepared.start.describe()}.
-{intended(prepared)}
+{about.answers}
 
 ## How good it is
 
@@ -51,27 +52,12 @@ weight decay {train.weight_decay:g}, seed {train.seed}; {clock(result["seconds"]
 
 ```python
 import bertworks
-bertworks.load("this-folder").predict({example(prepared)})
+bertworks.load("this-folder").predict({about.example})
 ```
 
-transformers opens the folder too: `AutoModelForSequenceClassification.from_pretrained(…)`; it cuts long texts where
+transformers opens the folder too: `{about.opened_by}.from_pretrained(…)`; it cuts long texts where
 bertworks reads them in windows.
 """
-
-
-def purpose(prepared: Prepared) -> str:
-    """The title."""
-    task = prepared.data.task
-    texts = "pairs of texts" if task.pair else "texts"
-    return f"Scores for {texts}" if task.kind == "score" else f"{texts.capitalize()} into {task.num_outputs} classes"
-
-
-def intended(prepared: Prepared) -> str:
-    """What goes in and what comes out."""
-    task = prepared.data.task
-    if task.kind == "score":
-        return f"One number a row, on the scale of the training data (mean {task.center:.4g}, sd {task.scale:.4g})."
-    return f"Classes: {', '.join(f'`{name}`' for name in task.labels.names)}."
 
 
 def table(result: dict[str, Any]) -> str:
@@ -81,14 +67,13 @@ def table(result: dict[str, Any]) -> str:
         return "No rows were held out: nothing was measured."
     metrics = list(result["metrics"][splits[0]])
     lines = ["| on | rows | " + " | ".join(metrics) + " |", "|---|---|" + "---|" * len(metrics)]
-    names = {"majority": "most frequent label", "tfidf": "TF-IDF + logistic regression"}
     for split in splits:
         rows = f"{result['rows'][split]:,}"
         cells = " | ".join(f"{result['metrics'][split][metric]:.4f}" for metric in metrics)
         lines.append(f"| {split} | {rows} | {cells} |")
         for floor, values in result["floors"].items():
             cells = " | ".join(f"{values[split][metric]:.4f}" for metric in metrics)
-            lines.append(f"| {split}: {names[floor]} | {rows} | {cells} |")
+            lines.append(f"| {split}: {FLOORS[floor]} | {rows} | {cells} |")
     return "\n".join(lines)
 
 
@@ -98,7 +83,7 @@ def limits(prepared: Prepared, result: dict[str, Any]) -> str:
     told = [f"One run with seed {seed}; another seed gives other numbers, `--seeds 5` shows how far."]
     if "dev" in result["metrics"]:
         told.append("The dev rows chose the best evaluation, so the dev figures are on the high side.")
-    told.append("Texts unlike the training rows were not looked at; a class not in the list above is never answered.")
+    told.append("Texts unlike the training rows were not looked at; what is not in the list above is never answered.")
     return " ".join(told)
 
 
@@ -106,8 +91,3 @@ def dropped(result: dict[str, Any]) -> str:
     """Rows left out."""
     reasons = result["rows"]["dropped"]
     return "dropped: " + (", ".join(f"{n:,} rows, {reason}" for reason, n in reasons.items()) if reasons else "nothing")
-
-
-def example(prepared: Prepared) -> str:
-    """A first argument for `predict`."""
-    return '[("one text", "another text")]' if prepared.data.task.pair else '["a text"]'

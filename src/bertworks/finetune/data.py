@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,9 +9,8 @@ from bertworks.base.errors import BertworksError
 from bertworks.finetune.recipe import DataRecipe
 from bertworks.read.tables import Table, read_table
 from bertworks.tasks.infer import infer_task
-from bertworks.tasks.sentence import SentenceTask
 from bertworks.tasks.split import content_key, split_rows
-from bertworks.tasks.task import Row
+from bertworks.tasks.task import Row, Task
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Data:
     overlap        split name -> its rows whose text stands in train too
     """
 
-    task: SentenceTask
+    task: Task
     because: str
     tables: dict[str, Table]
     train: Sequence[Row]
@@ -62,7 +60,9 @@ def read_data(recipe: DataRecipe) -> Data:
 
 def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
     """As `read_data`, from tables already in memory; `others` may hold "dev" and "test"."""
-    inferred = infer_task(train, recipe.task, truncation=recipe.truncation)
+    inferred = infer_task(
+        train, recipe.task, truncation=recipe.truncation, scheme=recipe.scheme, decoder=recipe.decoder
+    )
     task = inferred.task
     for table in others.values():
         task.check(table)
@@ -74,15 +74,12 @@ def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
     elif recipe.dev_share == 0:
         cut = "no dev, as asked: the last model counts"
     else:
-        kept, held_out = split_rows(rows, kind=task.kind, share=recipe.dev_share, seed=recipe.split_seed)
+        kept, held_out = split_rows(rows, by=task.stratified_by, share=recipe.dev_share, seed=recipe.split_seed)
         lines |= {"train": [lines["train"][i] for i in kept], "dev": [lines["train"][i] for i in held_out]}
         rows, dev = [train.rows[i] for i in kept], [train.rows[i] for i in held_out]
-        task = recounted(task, rows)
-        by = "class by class" if task.kind == "classify" else "tenth by tenth of the scores"
-        cut = (
-            f"no dev file: {len(dev):,} of {len(train.rows):,} rows of train are held out, {by}, equal texts on one "
-            f"side, seed {recipe.split_seed}"
-        )
+        task = task.recounted(rows)
+        how = f"{task.stratified_by}, equal texts on one side, seed {recipe.split_seed}"
+        cut = f"no dev file: {len(dev):,} of {len(train.rows):,} rows of train are held out, {how}"
     overlap = shared_texts(rows, {name: table.rows for name, table in others.items()})
     return Data(task, inferred.because, tables, rows, dev, cut, lines, overlap)
 
@@ -92,13 +89,3 @@ def shared_texts(train: Sequence[Row], others: Mapping[str, Sequence[Row]]) -> d
     known = {content_key(row) for row in train} if others else set()
     found = {name: sum(content_key(row) in known for row in rows) for name, rows in others.items()}
     return {name: number for name, number in found.items() if number}
-
-
-def recounted(task: SentenceTask, rows: Sequence[Row]) -> SentenceTask:
-    """The task with label counts of the rows that are left to learn from."""
-    if task.kind != "classify":
-        return task
-    counts = [0] * task.num_outputs
-    for row in rows:
-        counts[int(task.gold(row, "train"))] += 1
-    return dataclasses.replace(task, labels=dataclasses.replace(task.labels, counts=tuple(counts)))

@@ -37,6 +37,7 @@ def evaluate(network: Network, prepared: Prepared) -> Evaluation:
 
 def mean_loss(task: Task, windows: Sequence[Window], logits: Sequence[np.ndarray]) -> float:
     """Loss over rows, as training computes it without dropout."""
-    total = task.loss_sum(torch.from_numpy(np.stack(logits)), task.targets(windows), task.weights(windows))
+    flat = np.concatenate([np.atleast_2d(output) for output in logits])
+    total = task.loss_sum(torch.from_numpy(flat), task.targets(windows), task.weights(windows))
     loss = float(total) / task.loss_count(windows)
     return loss if math.isfinite(loss) else math.inf

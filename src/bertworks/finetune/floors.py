@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import numpy as np
 
 from bertworks.finetune.data import Data
-from bertworks.tasks.sentence import Answer
+from bertworks.tasks.sentence import Answer, SentenceTask
+from bertworks.tasks.tagging import TagAnswer, TagTask
 from bertworks.tasks.task import Row
 
 MOST_ROWS = 20_000  # of training; logistic regression over more classes and rows takes longer than it tells
@@ -20,18 +21,45 @@ NGRAMS = (1, 2)
 USUAL = (2, 10.0)
 
 
+FLOORS = {
+    "majority": "most frequent label",
+    "tfidf": "TF-IDF + logistic regression",
+    "word": "each word's most frequent tag",
+}
+
+
 def floors(data: Data) -> dict[str, dict[str, dict[str, float]]]:
     """Floor name -> split -> metric -> value; nothing for a score, and no regression for very many rows."""
-    if data.task.kind != "classify":
-        return {}
     judged = {name: rows for name, rows in (("dev", data.dev), ("test", data.test)) if rows}
-    gold = [int(data.task.gold(row, "train")) for row in data.train]
+    task = data.task
+    if isinstance(task, TagTask):
+        tags = {name: most_frequent_tags(task, data.train, rows) for name, rows in judged.items()}
+        return {"word": {name: task.score(tags[name], rows) for name, rows in judged.items()}}
+    if not isinstance(task, SentenceTask) or task.kind != "classify":
+        return {}
+    gold = [int(task.gold(row, "train")) for row in data.train]
     most = Counter(gold).most_common(1)[0][0]
     found = {"majority": {name: scored(data, [most] * len(rows), rows) for name, rows in judged.items()}}
     if len(data.train) <= MOST_ROWS and judged:
         predict = tfidf_classifier(data.train, gold)
         found["tfidf"] = {name: scored(data, predict(rows), rows) for name, rows in judged.items()}
     return found
+
+
+def most_frequent_tags(task: TagTask, train: Sequence[Row], rows: Sequence[Row]) -> list[TagAnswer]:
+    """Answers that know no context: of each word the tag it has most often in train, of a new word the commonest."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in train:
+        for word, tag in zip(task.words(row, "train")[0], task.gold(row, "train"), strict=True):
+            counts[word][tag] += 1
+    best = {word: found.most_common(1)[0][0] for word, found in counts.items()}
+    commonest = sum(counts.values(), Counter[str]()).most_common(1)[0][0]
+    answers = []
+    for row in rows:
+        words, offsets, text = task.words(row, "rows")
+        tags = [best.get(word, commonest) for word in words]
+        answers.append(TagAnswer(words, offsets, text, tags, [1.0] * len(words)))
+    return answers
 
 
 def scored(data: Data, classes: Sequence[int], rows: Sequence[Row]) -> dict[str, float]:

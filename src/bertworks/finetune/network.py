@@ -16,11 +16,11 @@ from bertworks.engine.parameters import FlatParameters
 from bertworks.finetune.objective import BatchDropout, Objective
 from bertworks.finetune.setup import Prepared
 from bertworks.finetune.word_table import ActiveWords
-from bertworks.model.bert import BertForSentence
+from bertworks.model.bert import BertForSentence, TaskNetwork
 from bertworks.model.pretrained import save_pretrained
 from bertworks.predict.directory import write_settings
 from bertworks.tasks.sentence import SentenceTask
-from bertworks.tasks.task import Window
+from bertworks.tasks.task import Task, Window
 
 WORD_TABLE = "encoder.embeddings.word"
 
@@ -56,7 +56,7 @@ class Network:
             self._words.decayed(lr)
 
     @contextmanager
-    def whole(self) -> Iterator[BertForSentence]:
+    def whole(self) -> Iterator[TaskNetwork]:
         """The model as it stands, with all words, in the precision of training."""
         with self._words.full_table(self._masters()[WORD_TABLE]):
             yield self.model
@@ -84,10 +84,10 @@ class Network:
             module = with_folded_head(self._exact(), self._task)
             save_pretrained(module, directory, settings=settings, also=also, overwrite=True)
 
-    def _exact(self) -> BertForSentence:
+    def _exact(self) -> TaskNetwork:
         """The model in float32, with all words."""
         module = self.parameters.exact_copy(self.model)
-        assert isinstance(module, BertForSentence)
+        assert isinstance(module, TaskNetwork)
         if module is not self.model:
             module.encoder.embeddings.word = nn.Parameter(self._words.table(self._masters()[WORD_TABLE]))
         return module
@@ -96,10 +96,12 @@ class Network:
         return self.parameters.named(self.parameters.masters)
 
 
-def with_folded_head(module: BertForSentence, task: SentenceTask) -> BertForSentence:
+def with_folded_head(module: TaskNetwork, task: Task) -> TaskNetwork:
     """The model whose classifier gives scores on their own scale; itself where there is nothing to fold."""
     if task.folded() == task:
         return module
+    assert isinstance(module, BertForSentence)
+    assert isinstance(task, SentenceTask)
     folded = copy.copy(module)
     folded._modules = dict(module._modules)
     folded.classifier = copy.deepcopy(module.classifier)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from bertworks.engine.dropout import PooledDropout
 from bertworks.finetune.batches import MicroBatch
-from bertworks.model.bert import BertForSentence
+from bertworks.model.bert import TaskNetwork
 from bertworks.model.config import BertConfig
 from bertworks.tasks.task import Task
 
@@ -17,25 +17,25 @@ _GROUPS = 16  # length groups of one update: rows double in length from 64 to at
 
 
 class BatchDropout:
-    """Points the pooled masks at a micro-batch: by rows inside the encoder, by sequences after the pooler."""
+    """Points the pooled masks at a micro-batch: by rows inside the encoder, by tokens read in front of the head."""
 
     def __init__(self, config: BertConfig, *, seed: int, dtype: torch.dtype, device: torch.device) -> None:
         hidden, attention = config.hidden_dropout_prob, config.attention_probs_dropout_prob
         self._pool = PooledDropout(hidden, attention, seed=seed, dtype=dtype, device=device)
         self._step = 0
-        self._first_row = self._first_sequence = 0
+        self._first_row = self._first_read = 0
 
     def at(self, step: int, batch: MicroBatch) -> BatchDropout:
         """Point at a micro-batch of update `step`."""
         self._step = step * _GROUPS + batch.group
-        self._first_row, self._first_sequence = batch.first_row, batch.first_sequence
+        self._first_row, self._first_read = batch.first_row, batch.first_read
         return self
 
     def __call__(
         self, place: str, layer: int, shape: Sequence[int], dtype: torch.dtype, device: torch.device
     ) -> Tensor | None:
         """Multipliers of one place; see model/dropout.py."""
-        first = self._first_sequence if place == "classifier" else self._first_row
+        first = self._first_read if place == "classifier" else self._first_row
         return self._pool.at(self._step, first)(place, layer, tuple(shape), dtype, device)
 
 
@@ -45,7 +45,7 @@ class Objective:
     dropout  None switches it off
     """
 
-    def __init__(self, model: BertForSentence, task: Task, dropout: BatchDropout | None) -> None:
+    def __init__(self, model: TaskNetwork, task: Task, dropout: BatchDropout | None) -> None:
         self.model, self.task, self.dropout = model, task, dropout
         self.step = 0
 

@@ -121,12 +121,14 @@ def write_predictions(path: Path, rows: Sequence[Row], lines: Sequence[int], ans
 
 def draw(run: RunDirectory, prepared: Prepared, state: State, judged: dict[str, Predictions]) -> None:
     """curves.png, and confusion.png of the last split judged where the task has classes."""
-    task, metric = prepared.data.task, prepared.metric
-    draw_curves(run.metrics(), metric, state.best_step or state.step, run.path / "curves.png")
-    if task.kind != "classify" or not judged:
+    draw_curves(run.metrics(), prepared.metric, state.best_step or state.step, run.path / "curves.png")
+    if not judged:
         return
     name = "test" if "test" in judged else "dev"
-    labels = task.labels.names
-    gold = [labels[int(task.gold(row, name))] for row in rows_of(prepared, name)]
-    predicted = [str(answer.to_json()["label"]) for answer in judged[name].answers]
-    draw_confusion(gold, predicted, labels, f"{name}, {len(gold):,} rows", run.path / "confusion.png")
+    rows = rows_of(prepared, name)
+    gold, predicted = prepared.data.task.confused(judged[name].answers, rows)
+    if gold:
+        there = {*gold, *predicted}
+        known = [label for label in prepared.data.task.labels.names if label in there]
+        labels = [*known, *sorted(there - set(known))]
+        draw_confusion(gold, predicted, labels, f"{name}, {len(rows):,} rows", run.path / "confusion.png")

@@ -28,7 +28,9 @@ class DataRecipe:
     train: str = ""  # file of rows
     dev: str | None = None  # none = a part of train is held out
     test: str | None = None  # opened once, after training
-    task: Literal["classify", "score"] | None = None  # none = told by the columns and the labels
+    task: Literal["classify", "score", "tag"] | None = None  # none = told by the columns and the labels
+    scheme: Literal["bio", "bioes", "bilou", "bmes"] | None = None  # of tags, to learn and answer in; none = as written
+    decoder: Literal["viterbi", "argmax"] = "viterbi"  # of tags: the likeliest legal ones, or each word's likeliest
     columns: dict[str, str] = field(default_factory=dict)  # role -> column name, beside the names known by themselves
     encoding: str = "utf-8"  # of text files; UTF-16 is known by its first bytes
     max_length: int | None = setting(None, ge=8)  # of a window; none = the model's positions, at most 512

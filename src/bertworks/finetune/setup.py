@@ -9,7 +9,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from bertworks.base.errors import BertworksError
@@ -25,11 +24,8 @@ from bertworks.tasks.task import Row, Window
 
 log = logging.getLogger(__name__)
 
-LEARNT_ROLES = ("text", "sentence1", "sentence2", "label", "label_text", "score")
+LEARNT_ROLES = ("text", "sentence1", "sentence2", "tokens", "label", "label_text", "score", "tags", "spans")
 TRAINING_EFFICIENCY = 0.5  # of the matrix rate that a step of short texts reaches (docs/performance.md)
-
-
-_NOTHING = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ class Prepared:
     @property
     def metric(self) -> str:
         """What "best" means."""
-        return self.recipe.train.metric or self.data.task.main_metric
+        return self.recipe.train.metric or self.data.task.metrics[0]
 
 
 def prepare_run(recipe: FinetuneRecipe, data: Data) -> Prepared:
@@ -108,18 +104,9 @@ def use_machine(recipe: MachineRecipe) -> Machine:
 def check_metric(recipe: FinetuneRecipe, data: Data) -> None:
     """Raise BertworksError where `train.metric` is none of the task's."""
     asked = recipe.train.metric
-    known = known_metrics(data)
+    known = data.task.metrics
     if asked is not None and asked not in known:
         raise BertworksError(f"metric `{asked}` is not of the task {data.task.name}", f"metrics: {', '.join(known)}")
-
-
-def known_metrics(data: Data) -> list[str]:
-    """Names of the task's metrics, from scoring its own gold."""
-    rows = data.train[:2]
-    head = [0.0] * data.task.num_outputs
-    windows = [Window(_NOTHING, _NOTHING, i, None, 1.0, 0, 0) for i in range(len(rows))]
-    answers = data.task.decode(rows, windows, [np.array(head, np.float32)] * len(rows))
-    return list(data.task.score(answers, rows))
 
 
 def by_row(windows: Sequence[Window], rows: int) -> list[list[Window]]:

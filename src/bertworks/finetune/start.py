@@ -11,13 +11,11 @@ import torch
 from bertworks.base.errors import BertworksError
 from bertworks.base.places import find_model
 from bertworks.finetune.recipe import ModelRecipe
-from bertworks.model.bert import BertForSentence
+from bertworks.model.bert import TaskNetwork
 from bertworks.model.config import BertConfig, number_of_parameters, preset
-from bertworks.model.encoder import BertEncoder
-from bertworks.model.heads import Pooler
-from bertworks.model.pretrained import load_sentence, read_config
+from bertworks.model.pretrained import load_for_task, read_config
 from bertworks.predict.directory import check_vocabulary, load_tokenizer
-from bertworks.tasks.sentence import SentenceTask
+from bertworks.tasks.task import Task
 from bertworks.text.tokenizer import Tokenizer
 
 PRESET = "preset:"
@@ -50,16 +48,15 @@ class Start:
         weights = "; random weights" if self.is_random else found
         return f"{self.name}: {sizes}, {self.tokenizer.vocab_size:,} tokens, {casing}{weights}"
 
-    def build(self, task: SentenceTask, seed: int) -> BertForSentence:
+    def build(self, task: Task, seed: int) -> TaskNetwork:
         """The network with a new head for the task; what is random is drawn from `seed`.
 
         Raises BertworksError where the checkpoint does not fit its config.
         """
         generator = torch.Generator().manual_seed(seed)
         if self.path is None:
-            encoder = BertEncoder(self.config, generator)
-            return BertForSentence(encoder, Pooler(self.config, generator), task.head(self.config, generator))
-        model, _, _ = load_sentence(self.path, task.num_outputs, generator)
+            return task.network.new(self.config, task.num_outputs, generator)
+        model, _, _ = load_for_task(self.path, task.network, task.num_outputs, generator)
         model.encoder.config = self.config  # with the dropout of the recipe, which is saved with the weights
         return model
 

@@ -1,9 +1,9 @@
-"""Whole networks: the encoder with the heads of pre-training, and with a classifier for sentences.
+"""Whole networks: the encoder with the heads of pre-training, and with a head for each kind of task.
 
-Letters: R rows, L row length, B sequences, V vocabulary, C classes, P predicted positions.
+Letters: R rows, L row length, B sequences, V vocabulary, C classes, P predicted positions or tokens read.
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, Self, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bertworks.model.config import BertConfig
 from bertworks.model.dropout import Dropout
 from bertworks.model.encoder import BertEncoder
-from bertworks.model.heads import Classifier, MaskedTokenHead, NextSentenceHead, Pooler
+from bertworks.model.heads import Classifier, MaskedTokenHead, NextSentenceHead, Pooler, SpanHead
 from bertworks.model.initialise import seeded
 from bertworks.model.last_layer import states_at
 from bertworks.model.layout import Rows
@@ -129,11 +129,20 @@ class BertForPreTraining(nn.Module):
 class BertForSentence(nn.Module):
     """One answer a sequence: classes, several labels, or a score; what the logits mean is the task's affair."""
 
+    head: ClassVar[str] = "classifier"  # the attribute that is new for each task
+
     def __init__(self, encoder: BertEncoder, pooler: Pooler, classifier: Classifier) -> None:
         super().__init__()
         self.encoder = encoder
         self.pooler = pooler
         self.classifier = classifier
+
+    @classmethod
+    def new(cls, config: BertConfig, outputs: int, generator: torch.Generator | None = None) -> Self:
+        """Random weights with C = outputs, all from one generator (None: seeded with 0)."""
+        generator = generator or seeded(0)
+        encoder = BertEncoder(config, generator)
+        return cls(encoder, Pooler(config, generator), Classifier(config, outputs, generator))
 
     @property
     def config(self) -> BertConfig:
@@ -142,6 +151,64 @@ class BertForSentence(nn.Module):
 
     def forward(self, rows: Rows, dropout: Dropout | None = None, *, direct: bool = False) -> Tensor:
         """Logits (B, C), in the order of the sequences; see Embeddings.forward for `direct`."""
-        pooled = self.pooler(states_at(self.encoder, rows, rows.first_index, dropout, direct=direct))
+        pooled = self.pooler(states_at(self.encoder, rows, rows.read_index, dropout, direct=direct))
         logits: Tensor = self.classifier(pooled, dropout)
         return logits
+
+
+class BertForTokens(nn.Module):
+    """One answer for each token that is read (`Rows.read_index`): tags."""
+
+    head: ClassVar[str] = "classifier"
+
+    def __init__(self, encoder: BertEncoder, classifier: Classifier) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.classifier = classifier
+
+    @classmethod
+    def new(cls, config: BertConfig, outputs: int, generator: torch.Generator | None = None) -> Self:
+        """Random weights with C = outputs, all from one generator (None: seeded with 0)."""
+        generator = generator or seeded(0)
+        return cls(BertEncoder(config, generator), Classifier(config, outputs, generator))
+
+    @property
+    def config(self) -> BertConfig:
+        """Of the encoder."""
+        return self.encoder.config
+
+    def forward(self, rows: Rows, dropout: Dropout | None = None, *, direct: bool = False) -> Tensor:
+        """Logits (P, C) of the tokens read, sequence by sequence; see Embeddings.forward for `direct`."""
+        states = states_at(self.encoder, rows, rows.read_index, dropout, direct=direct)
+        logits: Tensor = self.classifier(states, dropout)
+        return logits
+
+
+class BertForSpan(nn.Module):
+    """Two scores for each token that is read: as the first and as the last of an answer."""
+
+    head: ClassVar[str] = "span"
+
+    def __init__(self, encoder: BertEncoder, span: SpanHead) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.span = span
+
+    @classmethod
+    def new(cls, config: BertConfig, outputs: int = 2, generator: torch.Generator | None = None) -> Self:
+        """Random weights, all from one generator (None: seeded with 0)."""
+        generator = generator or seeded(0)
+        return cls(BertEncoder(config, generator), SpanHead(config, outputs, generator))
+
+    @property
+    def config(self) -> BertConfig:
+        """Of the encoder."""
+        return self.encoder.config
+
+    def forward(self, rows: Rows, dropout: Dropout | None = None, *, direct: bool = False) -> Tensor:
+        """Logits (P, 2) of the tokens read, sequence by sequence; see Embeddings.forward for `direct`."""
+        logits: Tensor = self.span(states_at(self.encoder, rows, rows.read_index, dropout, direct=direct))
+        return logits
+
+
+TaskNetwork: TypeAlias = BertForSentence | BertForTokens | BertForSpan

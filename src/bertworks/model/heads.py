@@ -1,6 +1,6 @@
-"""What is put on the encoder: pooler, masked-token head (on the masked rows only), next sentence, classification.
+"""What is put on the encoder: pooler, masked-token head (on the masked rows only), next sentence, classes, spans.
 
-Letters: B sequences, E hidden size, V vocabulary, C classes, P predicted positions.
+Letters: B sequences, E hidden size, V vocabulary, C classes, P predicted positions or tokens read.
 """
 
 import torch
@@ -103,7 +103,7 @@ class NextSentenceHead(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Dropout and a linear map on the pooled vector; one output is a score."""
+    """Dropout and a linear map, on the pooled vector or on each token read; one output is a score."""
 
     def __init__(self, config: BertConfig, classes: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -111,7 +111,21 @@ class Classifier(nn.Module):
         self.bias = nn.Parameter(torch.empty(classes))
         initialise(self, std=config.initializer_range, generator=generator or seeded(0))
 
-    def forward(self, pooled: Tensor, dropout: Dropout | None = None) -> Tensor:
-        """(B, E) -> logits (B, C)."""
-        kept = drawn(dropout, "classifier", -1, pooled.shape, pooled)
-        return F.linear(multiplied(pooled, kept), self.weight, self.bias)
+    def forward(self, states: Tensor, dropout: Dropout | None = None) -> Tensor:
+        """(B, E) pooled or (P, E) of tokens -> logits (B, C) or (P, C)."""
+        kept = drawn(dropout, "classifier", -1, states.shape, states)
+        return F.linear(multiplied(states, kept), self.weight, self.bias)
+
+
+class SpanHead(nn.Module):
+    """A linear map to two scores a token, first and last of an answer; without dropout, as in the original."""
+
+    def __init__(self, config: BertConfig, outputs: int = 2, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(outputs, config.hidden_size))
+        self.bias = nn.Parameter(torch.empty(outputs))
+        initialise(self, std=config.initializer_range, generator=generator or seeded(0))
+
+    def forward(self, states: Tensor) -> Tensor:
+        """(P, E) -> (P, 2)."""
+        return F.linear(states, self.weight, self.bias)

@@ -3,6 +3,7 @@
 R rows, L row length, B sequences. Packing wastes 0 to 2 % of a row; padding to the longest wastes 18 to 60 %.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,8 @@ class Rows:
     input_ids, token_type_ids, position_ids  (R, L) int64; positions restart with each sequence
     sequence_ids                             (R, L) int64, which sequence of the input stands there, -1 = padding
     first_index                              (B,) int64, flat index into (R * L) of each sequence's first token
+    read_index                               (P,) int64, flat index of the tokens that a task's head reads, sequence by
+                                             sequence; as first_index unless `reading` says otherwise
     is_packed                                some row holds more than one sequence
     is_full                                  there is no padding
     """
@@ -34,8 +37,11 @@ class Rows:
     first_index: Tensor
     is_packed: bool = field(default=None)  # type: ignore[assignment]  # None: found from sequence_ids
     is_full: bool = field(default=None)  # type: ignore[assignment]
+    read_index: Tensor = field(default=None)  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
+        if self.read_index is None:
+            self.read_index = self.first_index
         if self.is_full is None:
             self.is_full = bool((self.sequence_ids >= 0).all())
         if self.is_packed is None:
@@ -58,7 +64,14 @@ class Rows:
             self.first_index.to(device),
             self.is_packed,
             self.is_full,
+            self.read_index.to(device),
         )
+
+    def reading(self, tokens: Sequence[np.ndarray]) -> "Rows":
+        """The same rows for a head that reads these tokens: of each sequence (P_i,) places counted from its first."""
+        counts = np.fromiter(map(len, tokens), np.int64, len(tokens))
+        firsts = np.repeat(self.first_index.numpy(), counts)
+        return dataclasses.replace(self, read_index=torch.from_numpy(firsts + np.concatenate(tokens)))
 
 
 def attention_bias(rows: Rows, dtype: torch.dtype) -> Tensor | None:

@@ -15,12 +15,14 @@ HEADS = {
     "masked_head": "cls.predictions.",
     "next_sentence_head": "cls.seq_relationship.",
     "classifier": "classifier.",
+    "span": "qa_outputs.",
 }
 HEAD_NAMES = {
     "pooler": "pooler",
     "masked_head": "masked-token head",
     "next_sentence_head": "next-sentence head",
     "classifier": "classifier",
+    "span": "span head",
 }
 # Copies of tensors that are stored under another name, and a buffer; nothing is lost by leaving them out
 COPIES = {"cls.predictions.decoder.weight": "embeddings.word_embeddings.weight"}
@@ -49,6 +51,7 @@ _HEADS = {
     "masked_head.norm": "cls.predictions.transform.LayerNorm",
     "masked_head.bias": "cls.predictions.bias",
     "next_sentence_head.classifier": "cls.seq_relationship",
+    "span": "qa_outputs",
 }
 
 

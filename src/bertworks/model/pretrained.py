@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors.torch import save
@@ -11,23 +11,24 @@ from torch import Tensor, nn
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import read_json, whole_directory, whole_file, write_json
-from bertworks.model.bert import BertForPreTraining, BertForSentence
+from bertworks.model.bert import BertForPreTraining, BertForSentence, BertForTokens, TaskNetwork
 from bertworks.model.config import BertConfig
 from bertworks.model.encoder import BertEncoder
-from bertworks.model.heads import Classifier, Pooler
 from bertworks.model.initialise import seeded
-from bertworks.model.names import hf_names, with_prefix
+from bertworks.model.names import HEAD_NAMES, HEADS, hf_names, with_prefix
 from bertworks.model.weight_files import read_weights
 from bertworks.model.weights import LoadReport, canonical, config_of, load_into
 
 log = logging.getLogger(__name__)
 
-Model = TypeVar("Model", bound=nn.Module)
+Network = TypeVar("Network", bound=TaskNetwork)
 
 CONFIG_FILES = ("config.json", "bert_config.json")
 ARCHITECTURES = {
     "BertForPreTraining": "BertForPreTraining",
     "BertForSentence": "BertForSequenceClassification",
+    "BertForTokens": "BertForTokenClassification",
+    "BertForSpan": "BertForQuestionAnswering",
     "BertEncoder": "BertModel",
 }
 
@@ -75,23 +76,26 @@ def load_pre_training(
     return model, config, fill(model, path, generator)
 
 
-def load_sentence(
-    path: str | Path, classes: int | None = None, generator: torch.Generator | None = None
-) -> tuple[BertForSentence, BertConfig, LoadReport]:
-    """The encoder with a classifier of sentences.
+def load_for_task(
+    path: str | Path,
+    network: type[Network],
+    outputs: int | None = None,
+    generator: torch.Generator | None = None,
+) -> tuple[Network, BertConfig, LoadReport]:
+    """The encoder with a task's head.
 
-    classes  outputs of a new random classifier; None takes the directory's own, and it is an error if it has none
+    outputs  of a new random head; None takes the directory's own, and it is an error if it has none
     """
     config = read_config(path)
     weights = read_weights(path)
-    stored = canonical(weights).get("classifier.weight")
-    if classes is None and stored is None:
-        raise BertworksError(f"{path}: has no classifier", "fine-tune it first with `bertworks finetune`")
+    stored = canonical(weights).get(HEADS[network.head] + "weight")
+    if outputs is None and stored is None:
+        lacking = HEAD_NAMES[network.head]
+        raise BertworksError(f"{path}: has no {lacking}", "fine-tune it first with `bertworks finetune`")
     with torch.device("meta"):
-        outputs = classes if classes is not None else len(stored)  # type: ignore[arg-type]
-        model = BertForSentence(BertEncoder(config), Pooler(config), Classifier(config, outputs))
-    fresh = () if classes is None else ("classifier",)
-    return model, config, fill(model, path, generator, weights=weights, fresh=fresh)
+        model = network.new(config, outputs if outputs is not None else len(stored))  # type: ignore[arg-type]
+    fresh = () if outputs is None else (network.head,)
+    return cast("Network", model), config, fill(model, path, generator, weights=weights, fresh=fresh)
 
 
 def fill(
@@ -144,7 +148,7 @@ def write_pretrained(
         handle.write(save(tensors, metadata={"format": "pt"}))
     architecture = ARCHITECTURES.get(type(module).__name__, "BertModel")
     content = config_of(module).to_json(architecture)
-    if isinstance(module, BertForSentence):
+    if isinstance(module, BertForSentence | BertForTokens):
         labels = [f"LABEL_{i}" for i in range(len(module.classifier.weight))]
         content["id2label"] = {str(i): label for i, label in enumerate(labels)}
         content["label2id"] = {label: i for i, label in enumerate(labels)}

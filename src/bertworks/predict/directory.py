@@ -17,10 +17,13 @@ from bertworks.base.files import read_json, write_json
 from bertworks.base.places import find_model
 from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig
-from bertworks.model.pretrained import load_pre_training, load_sentence, read_config, read_config_json
+from bertworks.model.pretrained import load_for_task, load_pre_training, read_config, read_config_json
 from bertworks.tasks.known import task_from_settings
 from bertworks.tasks.labels import Labels
+from bertworks.tasks.schemes import scheme_of
 from bertworks.tasks.sentence import SentenceTask
+from bertworks.tasks.tagging import TagTask
+from bertworks.tasks.task import Task
 from bertworks.text.tokenizer import Tokenizer
 
 log = logging.getLogger(__name__)
@@ -41,7 +44,7 @@ class ModelDirectory:
     model: nn.Module
     config: BertConfig
     tokenizer: Tokenizer
-    task: SentenceTask
+    task: Task
     max_length: int
     is_foreign: bool = False
 
@@ -78,7 +81,7 @@ def load_model(name: str | Path) -> ModelDirectory:
     max_length = config.max_position_embeddings if is_foreign else int(read_settings(path)["max_length"])
     if is_foreign:
         log.info("%s: not saved by bertworks; %s", path, task.describe()[0])
-    model, config, _ = load_sentence(path)
+    model, config, _ = load_for_task(path, task.network)
     return ModelDirectory(path, model.eval(), config, tokenizer, task, max_length, is_foreign)
 
 
@@ -93,7 +96,7 @@ def load_masked(path: Path) -> BertForPreTraining:
     return model.eval()
 
 
-def task_of(path: Path) -> SentenceTask | None:
+def task_of(path: Path) -> Task | None:
     """What a model directory answers; None where it was not fine-tuned. Reads no weights.
 
     Raises BertworksError for a task of a newer version.
@@ -101,11 +104,10 @@ def task_of(path: Path) -> SentenceTask | None:
     if (path / SETTINGS_FILE).is_file():
         if is_pretrained(path):
             return None
-        task = task_from_settings(read_settings(path)["task"])
-        assert isinstance(task, SentenceTask)
-        return task
+        return task_from_settings(read_settings(path)["task"])
     architectures = read_config_json(path).get("architectures") or [""]
-    return task_of_config(path) if str(architectures[0]).endswith("ForSequenceClassification") else None
+    kinds = ("ForSequenceClassification", "ForTokenClassification")
+    return task_of_config(path) if str(architectures[0]).endswith(kinds) else None
 
 
 def is_pretrained(path: Path) -> bool:
@@ -127,12 +129,12 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def write_settings(folder: Path, task: SentenceTask, max_length: int) -> None:
+def write_settings(folder: Path, task: Task, max_length: int) -> None:
     """Write `bertworks.json`, all that prediction needs beside weights and vocabulary."""
     write_json(folder / SETTINGS_FILE, {"format": FORMAT, "max_length": max_length, "task": task.settings()})
 
 
-def task_of_config(path: Path) -> SentenceTask:
+def task_of_config(path: Path) -> Task:
     """What a foreign directory's classifier does, by the keys transformers writes.
 
     Raises BertworksError for several labels a row.
@@ -143,6 +145,9 @@ def task_of_config(path: Path) -> SentenceTask:
         raise BertworksError(f"{path}: gives several labels a row", "this version reads one class or one score a row")
     id2label = content.get("id2label") or {}
     names = tuple(str(id2label[key]) for key in sorted(id2label, key=int))
+    if str((content.get("architectures") or [""])[0]).endswith("ForTokenClassification"):
+        scheme = scheme_of([names])
+        return TagTask(Labels(names), scheme, written=scheme)
     if kind == "regression" or (kind is None and len(names) == 1):
         return SentenceTask("score", pair=False)
     if len(names) < 2:

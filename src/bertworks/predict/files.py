@@ -28,7 +28,7 @@ PIECE_BYTES = 32 << 20  # read at a time
 HEAD_BYTES = 64 << 10  # of the file's beginning, put before every piece: each is then understood alike
 log = logging.getLogger(__name__)
 
-OUTPUTS = (".jsonl", ".csv", ".tsv")
+OUTPUTS = (".jsonl", ".csv", ".tsv", ".conll")
 WHOLE = (b"PAR1", b"\xff\xfe", b"\xfe\xff", b"[")  # Parquet, UTF-16 and one JSON list are read in one piece
 
 
@@ -189,6 +189,8 @@ def write_answers(predictions: FilePredictions, out: Path) -> int:
     with whole_file(out, text=True) as handle:
         if form == ".jsonl":
             return write_json_lines(predictions, handle)
+        if form == ".conll":
+            return write_conll(predictions, handle)
         return write_delimited(predictions, handle, "," if form == ".csv" else "\t")
 
 
@@ -213,12 +215,28 @@ def write_delimited(predictions: FilePredictions, handle: IO[str], delimiter: st
     writer = csv.writer(handle, delimiter=delimiter, lineterminator="\n")
     count, columns = 0, {}
     for count, found in enumerate(predictions, 1):
-        told = found.answer.to_json()
-        said = {"prediction": told.get("label", told["score"])}
-        if "label" in told:
-            said["probability"] = told["score"]
+        said = found.answer.cells()
         if count == 1:
             columns = predictions.first.columns if predictions.first is not None else {}
             writer.writerow([*columns.values(), *said])
-        writer.writerow([*(found.row.get(role, "") for role in columns), *said.values()])
+        writer.writerow([*(cell(found.row.get(role, "")) for role in columns), *said.values()])
+    return count
+
+
+def cell(value: object) -> object:
+    """A list of words as a text with spaces, everything else as it is."""
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+def write_conll(predictions: FilePredictions, handle: IO[str]) -> int:
+    """A word and its tag a line, a blank line after each row. Raises BertworksError where answers have no tags."""
+    count = 0
+    for found in predictions:
+        count += 1
+        told = found.answer.to_json()
+        if "tags" not in told:
+            raise BertworksError("a .conll file holds words with tags, this model gives none", "name a .jsonl or .csv")
+        for word, tag in zip(told["tokens"], told["tags"], strict=True):
+            handle.write(f"{word}\t{tag}\n")
+        handle.write("\n")
     return count

@@ -60,9 +60,9 @@ def predict_rows(
 
 
 def window_logits(model: nn.Module, windows: Sequence[Window], *, token_budget: int = TOKEN_BUDGET) -> list[np.ndarray]:
-    """The head's output of every window, in order: W arrays (C,) float32.
+    """The head's output of every window, in order: W arrays float32, (M, C), or (C,) where `read` is None.
 
-    model  takes Rows, gives one output a sequence, in the order of the sequences
+    model  takes Rows, gives an output for each token read, sequence by sequence
     """
     device = next(model.parameters()).device
     found: list[np.ndarray] = [np.empty(0, np.float32)] * len(windows)
@@ -74,10 +74,11 @@ def window_logits(model: nn.Module, windows: Sequence[Window], *, token_budget: 
                 [window.input_ids for window in part],
                 [window.token_type_ids for window in part],
                 padded_length(int(lengths[members[0]])),
-            )
+            ).reading([window.places for window in part])
             outputs = model(rows.to(device)).float().cpu().numpy()
-            for i, output in zip(members.tolist(), outputs, strict=True):
-                found[i] = output
+            borders = np.cumsum([len(window.places) for window in part])[:-1]
+            for i, output in zip(members.tolist(), np.split(outputs, borders), strict=True):
+                found[i] = output[0] if windows[i].read is None else output
     return found
 
 

@@ -34,6 +34,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "answers": (("answers",),),
     "tokens": (("tokens",),),
     "tags": (("tags",), ("ner tags", "pos tags")),
+    "spans": (("spans",), ("entities", "ner", "annotations")),
     "choices": (("choices",), ("endings",)),
 }
 PAIRS = (
@@ -56,7 +57,7 @@ PAIRS = (
 )
 SYNONYMS = {"premise": "sentence1", "hypothesis": "sentence2"}  # roles a user may write that are others
 ROLES = (*NAMES, "sentence1", "sentence2", *SYNONYMS)
-GOLD = ("label", "label_text", "score", "tags", "answers")
+GOLD = ("label", "label_text", "score", "tags", "spans", "answers")
 INPUTS = ("text", "sentence1", "sentence2", "question", "context", "tokens", "choices")
 SAMPLE = 2000  # rows looked at where a column without a name is judged
 LABEL_CHARS = 40  # a class name is no longer

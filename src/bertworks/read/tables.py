@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bertworks.base.errors import BertworksError
+from bertworks.read.conll import looks_like_conll, read_conll
 from bertworks.read.dialect import Records, read_delimited
 from bertworks.read.encoding import likely_encoding, not_utf8
+from bertworks.read.marks import hold_marks, marks_of
 from bertworks.read.open import open_file
 from bertworks.read.roles import GOLD, INPUTS, Roles, find_roles
 from bertworks.read.structured import looks_like_json, read_json, read_parquet
@@ -115,7 +117,16 @@ def parse_table(
     roles = find_roles(
         path, records.header, records.values, has_header=records.has_header, columns=wanted, labelled=labelled
     )
-    return _table(path, records, roles, labelled=labelled)
+    return _table(path, records, _with_spans(records, roles), labelled=labelled)
+
+
+def _with_spans(records: Records, roles: Roles) -> Roles:
+    """A column of labels that holds marked stretches of the text is `spans`."""
+    index = roles.columns.get("label", -1)
+    if "text" not in roles.columns or index < 0 or not hold_marks([row[index] for row in records.values]):
+        return roles
+    columns = {("spans" if role == "label" else role): column for role, column in roles.columns.items()}
+    return Roles(columns, {**roles.because, "spans": "its cells mark stretches of the text"})
 
 
 def _records(raw: bytes, path: str, columns: Mapping[str, str], encoding: str, *, labelled: bool) -> Records:
@@ -126,6 +137,8 @@ def _records(raw: bytes, path: str, columns: Mapping[str, str], encoding: str, *
         raise BertworksError(f"{path}: holds no rows, only blank lines", "there must be text in it")
     if looks_like_json(text.removeprefix("\ufeff")):
         return read_json(path, text)
+    if looks_like_conll(path, text):
+        return read_conll(path, text)
     return read_delimited(path, text, asked=frozenset(columns.values()), labelled=labelled)
 
 
@@ -197,6 +210,14 @@ def _cell(role: str, value: Any, table: Table, column: str) -> Any:
         return value if isinstance(value, (list, dict)) else str(value).strip()
     if role == "score":
         return _number(value, table, column)
+    if role == "spans":
+        marks = marks_of([] if value is None else value)
+        if marks is None:
+            message = f"{table.where(-1)}: column `{column}` holds {_shown(value)}, no stretches of the text"
+            raise BertworksError(message, 'they look like [[0, 4, "PER"]], or {"start": 0, "end": 4, "label": "PER"}')
+        return marks
+    if role in ("tokens", "tags") and isinstance(value, list):
+        return [str(item) if type(item) is int else item for item in value]
     return value
 
 

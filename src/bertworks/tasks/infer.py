@@ -14,7 +14,11 @@ from bertworks.read.roles import plain_name
 from bertworks.read.tables import Table
 from bertworks.tasks.known import FROM_SETTINGS
 from bertworks.tasks.labels import Labels, canonical, is_number, is_whole
+from bertworks.tasks.schemes import rewritten, scheme_of
 from bertworks.tasks.sentence import Kind, SentenceTask
+from bertworks.tasks.tagging import TagTask
+from bertworks.tasks.task import Row, Task
+from bertworks.tasks.words import split_text, unit_of
 
 CLASS_NAMES = frozenset(
     ("class", "category", "intent", "topic", "emotion", "polarity", "is duplicate", "entailment judgment")
@@ -22,27 +26,42 @@ CLASS_NAMES = frozenset(
 MANY_CLASSES = 12  # so many whole numbers in a row from 0 or 1 are classes: usual scales have at most 11 steps, 0 to 10
 MANY_SCORES = 100  # so many distinct whole numbers, and few rows each, are measurements
 FEW_ROWS = 20  # below, the share of distinct labels says nothing
-OTHER_FORMS = {"choices": "multiple choice", "answers": "answers in a text", "tags": "tags of words"}
+OTHER_FORMS = {"choices": "multiple choice", "answers": "answers in a text", "tags": "tags without words"}
 
 
 @dataclass(frozen=True)
 class Inferred:
     """A task and why it is this one."""
 
-    task: SentenceTask
+    task: Task
     because: str
 
 
-def infer_task(table: Table, asked: str | None = None, *, truncation: str = "windows") -> Inferred:
+def infer_task(
+    table: Table,
+    asked: str | None = None,
+    *,
+    truncation: str = "windows",
+    scheme: str | None = None,
+    decoder: str = "viterbi",
+) -> Inferred:
     """The task of a training table.
 
     asked       of `--task`; None = told by columns and labels
     truncation  see `SentenceTask`
+    scheme, decoder  of tags, see `tag_task` and `TagTask`
     Raises BertworksError where both a class and a score are possible, and where a class cannot be learnt.
     """
     if asked is not None and asked not in FROM_SETTINGS:
         raise BertworksError(
             f"task `{asked}` is unknown", did_you_mean(asked, FROM_SETTINGS) or f"tasks: {', '.join(FROM_SETTINGS)}"
+        )
+    if asked == "tag" or (asked is None and {"tokens", "tags"} <= table.columns.keys()):
+        because = "as asked" if asked else f"`{table.columns['tokens']}` holds words and `{table.columns['tags']}` tags"
+        return Inferred(tag_task(table, truncation, scheme, decoder), because)
+    if asked is None and {"text", "spans"} <= table.columns.keys():
+        return Inferred(
+            tag_task(table, truncation, scheme, decoder), f"`{table.columns['spans']}` marks stretches of the text"
         )
     if "text" not in table.columns and not table.is_pair:
         raise BertworksError(
@@ -55,6 +74,37 @@ def infer_task(table: Table, asked: str | None = None, *, truncation: str = "win
         kind, because = cast("Kind", asked), "as asked"
     task = _classes(table, truncation, asked) if kind == "classify" else _scores(table, truncation)
     return Inferred(task, because)
+
+
+def tag_task(table: Table, truncation: str = "windows", asked: str | None = None, decoder: str = "viterbi") -> TagTask:
+    """The tags of a training table: their scheme, and what a word is.
+
+    asked  the scheme to learn and answer in; None = as written, but IOB1 as BIO
+    Raises BertworksError for rows without tags, or with more or fewer of them than words, and for one tag only.
+    """
+    if not {"tags", "spans"} & table.columns.keys():
+        raise BertworksError(f"{table.path}: no column for the tags", "name it: `--columns tags=…`")
+    unit = unit_of([_words(row) for row in table.rows])
+    as_written = TagTask(Labels(), "bio" if "spans" in table.columns else "plain", unit, written="plain")
+    sequences = [as_written.gold(row, table.where(index)) for index, row in enumerate(table.rows)]
+    written = scheme_of(sequences)
+    if asked is not None and "plain" in (asked, written) and asked != written:
+        raise BertworksError(f"{table.path}: its tags mark no spans", f"they cannot be written as {asked.upper()}")
+    scheme = asked or ("bio" if written == "iob1" else written)
+    if scheme != written:
+        sequences = [rewritten(tags, scheme) for tags in sequences]
+    labels = Labels.of([tag for tags in sequences for tag in tags])
+    if len(labels.names) < 2:
+        raise BertworksError(f"{table.path}: one tag only, `{', '.join(labels.names)}`", "there is nothing to learn")
+    return TagTask(labels, scheme, unit, decoder, truncation, written)
+
+
+def _words(row: Row) -> Sequence[str]:
+    """The words of a row, or of its text what stands between spaces, a Chinese character being a word."""
+    tokens, text = row.get("tokens"), row.get("text")
+    if isinstance(tokens, (list, tuple)):
+        return [token for token in tokens if isinstance(token, str)]
+    return [text[start:end] for start, end in split_text(text, "word")] if isinstance(text, str) else []
 
 
 def _kind(table: Table) -> tuple[Kind, str]:

@@ -16,13 +16,13 @@ from bertworks.tasks import task as promised
 from bertworks.tasks.encode import encode_rows
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.metrics import class_metrics, score_metrics
+from bertworks.tasks.split import BY_CLASS, BY_SCORE
 from bertworks.tasks.task import TRUNCATIONS, Row, Window
 
 if TYPE_CHECKING:
     import torch
 
-    from bertworks.model.config import BertConfig
-    from bertworks.model.heads import Classifier
+    from bertworks.model.bert import BertForSentence
     from bertworks.read.tables import Table
     from bertworks.text.tokenizer import Tokenizer
 
@@ -45,6 +45,12 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         """{"label", "score", "scores"}, or {"score"}."""
         return {"score": self.score} if self.label is None else dict(vars(self))
+
+    def cells(self) -> dict[str, Any]:
+        """`prediction` and `probability`; of a score the first alone."""
+        return (
+            {"prediction": self.score} if self.label is None else {"prediction": self.label, "probability": self.score}
+        )
 
 
 @dataclass(frozen=True)
@@ -78,14 +84,26 @@ class SentenceTask:
         return self.kind
 
     @property
-    def main_metric(self) -> str:
-        """accuracy, or pearson."""
-        return "accuracy" if self.kind == "classify" else "pearson"
+    def metrics(self) -> tuple[str, ...]:
+        """accuracy first, or pearson."""
+        return ("accuracy", "f1_macro", "f1_micro", "mcc") if self.kind == "classify" else ("pearson", "spearman")
+
+    @property
+    def stratified_by(self) -> str:
+        """Classes, or tenths of the scores."""
+        return BY_CLASS if self.kind == "classify" else BY_SCORE
 
     @property
     def num_outputs(self) -> int:
         """C."""
         return len(self.labels.names) if self.kind == "classify" else 1
+
+    @property
+    def network(self) -> type[BertForSentence]:
+        """Pooler, dropout and a linear map, weights N(0, 0.02) cut at two deviations, bias 0."""
+        from bertworks.model.bert import BertForSentence
+
+        return BertForSentence
 
     def check(self, table: Table) -> None:
         """Raise BertworksError, naming file and line, for a table of another shape or a label training did not see."""
@@ -116,12 +134,6 @@ class SentenceTask:
         """
         targets = [self._target(row) for row in rows]
         return encode_rows(rows, targets, tokenizer, max_length, pair=self.pair, truncation=self.truncation)
-
-    def head(self, config: BertConfig, generator: torch.Generator | None = None) -> Classifier:
-        """Dropout and a linear map on the pooled vector, weights N(0, 0.02) cut at two deviations, bias 0."""
-        from bertworks.model.heads import Classifier
-
-        return Classifier(config, self.num_outputs, generator)
 
     def config_keys(self) -> dict[str, Any]:
         """As transformers' BertForSequenceClassification names them."""
@@ -222,6 +234,36 @@ class SentenceTask:
             settings["center"],
             settings["scale"],
         )
+
+    def confused(self, answers: Sequence[promised.Answer], rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+        """Gold and predicted classes."""
+        if self.kind == "score":
+            return [], []
+        names = self.labels.names
+        gold = [names[int(self.gold(row, f"row {number}"))] for number, row in enumerate(rows, 1)]
+        return gold, [str(cast("Answer", answer).label) for answer in answers]
+
+    def recounted(self, rows: Sequence[Row]) -> SentenceTask:
+        """The task with label counts of other rows."""
+        if self.kind != "classify":
+            return self
+        counts = [0] * self.num_outputs
+        for number, row in enumerate(rows, 1):
+            counts[int(self.gold(row, f"row {number}"))] += 1
+        return replace(self, labels=replace(self.labels, counts=tuple(counts)))
+
+    def about(self) -> promised.About:
+        """As transformers' text-classification."""
+        texts = "pairs of texts" if self.pair else "texts"
+        if self.kind == "score":
+            title = f"Scores for {texts}"
+            scale = f"mean {self.center:.4g}, sd {self.scale:.4g}"
+            answers = f"One number a row, on the scale of the training data ({scale})."
+        else:
+            title = f"{texts.capitalize()} into {self.num_outputs} classes"
+            answers = f"Classes: {', '.join(f'`{name}`' for name in self.labels.names)}."
+        example = '[("one text", "another text")]' if self.pair else '["a text"]'
+        return promised.About(title, answers, "text-classification", "AutoModelForSequenceClassification", example)
 
     def folded(self) -> SentenceTask:
         """The task of a model whose classifier gives scores on their own scale.

@@ -16,14 +16,15 @@ from bertworks.base.errors import BertworksError
 from bertworks.tasks.labels import canonical
 from bertworks.tasks.task import Row
 
+BY_CLASS, BY_SCORE, BY_ROW = "class by class", "tenth by tenth of the scores", "row by row"
 BINS = 10  # of scores: tenths of the rows, by value
 LEAST_ROWS = 8  # fewer cannot spare a row for dev that says anything
 
 
-def split_rows(rows: Sequence[Row], *, kind: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hold out a share of the rows, class by class, or tenth by tenth of the scores.
+def split_rows(rows: Sequence[Row], *, by: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hold out a share of the rows, class by class, tenth by tenth of the scores, or of all rows alike.
 
-    kind   the task's name: "score" for scores, else classes
+    by     BY_CLASS, BY_SCORE or BY_ROW
     share  0 < share < 1, of each class, rounded so that the whole comes out right; each class keeps a row in train
     Rows with equal texts, apart from case, spaces and punctuation, stand on one side: dev holds nothing that train has.
     Returns indices into rows, both ascending.
@@ -37,7 +38,7 @@ def split_rows(rows: Sequence[Row], *, kind: str, share: float, seed: int) -> tu
     groups: dict[str, list[int]] = defaultdict(list)
     for index, row in enumerate(rows):
         groups[content_key(row)].append(index)
-    strata = _strata(rows, kind)
+    strata = _strata(rows, by)
     by_stratum: dict[str, list[list[int]]] = defaultdict(list)
     for key in sorted(groups, key=lambda key: _rank(key, seed)):
         members = groups[key]
@@ -47,7 +48,7 @@ def split_rows(rows: Sequence[Row], *, kind: str, share: float, seed: int) -> tu
     held_out = np.zeros(len(rows), bool)
     for members in dev:
         held_out[members] = True
-    if kind != "score":
+    if by == BY_CLASS:
         _keep_each(held_out, dev, strata)
     if not held_out.any():
         raise BertworksError(
@@ -60,6 +61,8 @@ def split_rows(rows: Sequence[Row], *, kind: str, share: float, seed: int) -> tu
 def content_key(row: Row) -> str:
     """What counts as the same text: all texts of the row in lower case, letters and digits only."""
     texts = [row[role] for role in ("text", "sentence1", "sentence2") if isinstance(row.get(role), str)]
+    if isinstance(row.get("tokens"), (list, tuple)):
+        texts.append(" ".join(map(str, row["tokens"])))
     return "\n".join(plain(text) for text in texts)
 
 
@@ -77,9 +80,11 @@ def _rank(key: str, seed: int) -> bytes:
     return blake2b(key.encode("utf-8", "surrogatepass"), key=seed.to_bytes(8, "little"), digest_size=16).digest()
 
 
-def _strata(rows: Sequence[Row], kind: str) -> list[str]:
-    """The class of each row, or the tenth its score lies in."""
-    if kind == "score":
+def _strata(rows: Sequence[Row], by: str) -> list[str]:
+    """The class of each row, or the tenth its score lies in, or one for all."""
+    if by == BY_ROW:
+        return [""] * len(rows)
+    if by == BY_SCORE:
         values = np.array([row.get("score", row.get("label", 0)) for row in rows], np.float64)
         edges = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
         return [str(tenth) for tenth in np.searchsorted(edges, values, side="right").tolist()]

@@ -1,6 +1,7 @@
 """What every task offers, and what passes between a task and the loops that run it.
 
-Letters: W windows, T tokens of one window, C classes (1 for a score), R rows of a batch, L its width, E hidden.
+Letters: W windows, T tokens of one window, M tokens of it that the head reads, P those of several windows together,
+C outputs a token read (1 for a score).
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import numpy as np
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-    from bertworks.model.config import BertConfig
+    from bertworks.model.bert import TaskNetwork
     from bertworks.read.tables import Table
+    from bertworks.tasks.labels import Labels
     from bertworks.text.tokenizer import Tokenizer
 
 Row = Mapping[str, Any]
@@ -34,9 +35,11 @@ class Window:
     token_type_ids  (T,) int8, 0 = first text, 1 = second
     row             index of the row in the list given to `windows`; windows of one row stand together, in order
     target          what the loss compares with: class number, scaled score, or None where the row has no label
+                    (tasks on tokens keep theirs in fields of their own)
     weight          share of the row's loss that this window carries, 1 / windows of the row: every row counts once
     covered         words that this window owns; over the windows of a row they add up to the words read
     words           words of the whole row in the row's first window, 0 in the later ones
+    read            (M,) int32 places of the tokens whose states the head gets; None: the first one, [CLS]
     """
 
     input_ids: np.ndarray
@@ -46,6 +49,15 @@ class Window:
     weight: float
     covered: int
     words: int
+    read: np.ndarray | None = None
+
+    @property
+    def places(self) -> np.ndarray:
+        """(M,) int32, `read`, or the first place."""
+        return FIRST if self.read is None else self.read
+
+
+FIRST = np.zeros(1, np.int32)
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,24 @@ class Coverage:
         return self.seen / self.words if self.words else 1.0
 
 
+@dataclass(frozen=True)
+class About:
+    """What a model card says of a task.
+
+    title         "texts into 77 classes"
+    answers       a sentence on what comes out
+    pipeline_tag  the Hub's word for the task
+    opened_by     transformers' class that opens the folder
+    example       a first argument for `predict`, as Python
+    """
+
+    title: str
+    answers: str
+    pipeline_tag: str
+    opened_by: str
+    example: str
+
+
 class Answer(Protocol):
     """What a task says about one row; `sentence.Answer` is one."""
 
@@ -70,11 +100,15 @@ class Answer(Protocol):
         """The line of `predict --json` (docs/formats.md)."""
         ...
 
+    def cells(self) -> dict[str, Any]:
+        """Column -> value, for a table of answers."""
+        ...
+
 
 class Task(Protocol):
     """One job, without loop, device or command line.
 
-    Training calls `windows`, `head`, `targets`, `loss_sum`; prediction `windows`, `head`, `decode`; evaluation also
+    Training calls `windows`, `network`, `targets`, `loss_sum`; prediction `windows`, `decode`; evaluation also
     `score`. Everything prediction needs beside the weights is in `settings()`, which is stored in `bertworks.json`.
     """
 
@@ -84,13 +118,28 @@ class Task(Protocol):
         ...
 
     @property
-    def main_metric(self) -> str:
-        """The metric that chooses the best evaluation; more is better."""
+    def metrics(self) -> tuple[str, ...]:
+        """Names of what `score` gives; the first one chooses the best evaluation. More is better."""
+        ...
+
+    @property
+    def labels(self) -> Labels:
+        """Classes or tags in the order of the logits, with their counts in training; empty for a score."""
+        ...
+
+    @property
+    def stratified_by(self) -> str:
+        """How dev is cut from train: "class by class", …; `split_rows` knows them."""
         ...
 
     @property
     def num_outputs(self) -> int:
         """C, the width of the head's last layer."""
+        ...
+
+    @property
+    def network(self) -> type[TaskNetwork]:
+        """What stands on the encoder: BertForSentence, BertForTokens or BertForSpan."""
         ...
 
     def check(self, table: Table) -> None:
@@ -101,20 +150,16 @@ class Task(Protocol):
         """Encode rows, in order; every row has at least one window. Raises BertworksError for an unknown label."""
         ...
 
-    def head(self, config: BertConfig, generator: torch.Generator | None = None) -> nn.Module:
-        """A new head with random weights, to stand on the pooled vector; its output has one entry per window."""
-        ...
-
     def config_keys(self) -> dict[str, Any]:
         """Keys that a saved `config.json` needs beside the encoder's: `architectures`, `id2label`, `label2id` …"""
         ...
 
     def targets(self, windows: Sequence[Window]) -> torch.Tensor:
-        """Targets of labelled windows as the tensor that `loss_sum` takes, (W,) for one class or one score a window."""
+        """Targets of labelled windows as the tensor that `loss_sum` takes, (P, …): an entry for each token read."""
         ...
 
     def weights(self, windows: Sequence[Window]) -> torch.Tensor:
-        """Weights of the windows, (W,) float32; all ones unless some row is longer than one window."""
+        """What each of them weighs in the loss, (P,) float32."""
         ...
 
     def loss_count(self, windows: Sequence[Window]) -> float:
@@ -122,15 +167,31 @@ class Task(Protocol):
         ...
 
     def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Sum, not mean, of the losses times the weights; () in float32."""
+        """Sum, not mean, of the losses of logits (P, C) times the weights; () in float32."""
         ...
 
     def decode(self, rows: Sequence[Row], windows: Sequence[Window], logits: Sequence[np.ndarray]) -> Sequence[Answer]:
-        """Answers, one a row, in the rows' order; logits are the head's float32 outputs in the windows' order."""
+        """Answers, one a row, in the rows' order; logits (M, C) float32 of each window, (C,) where `read` is None."""
         ...
 
     def score(self, answers: Sequence[Answer], rows: Sequence[Row]) -> dict[str, float]:
         """Metrics by the names of docs/formats.md, each a fraction, gold untouched by truncation."""
+        ...
+
+    def confused(self, answers: Sequence[Answer], rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+        """Gold and predicted labels side by side, for a confusion matrix; two empty lists where there are no labels."""
+        ...
+
+    def recounted(self, rows: Sequence[Row]) -> Task:
+        """The task with the label counts of other rows, after dev was cut from train."""
+        ...
+
+    def folded(self) -> Task:
+        """The task as saved, where a part of it moves into the weights of the head."""
+        ...
+
+    def about(self) -> About:
+        """For the model card."""
         ...
 
     def describe(self) -> list[str]:

@@ -29,11 +29,20 @@ def parts(word_starts: np.ndarray, room: int) -> list[Part]:
     """Overlapping parts of at most `room` tokens that cover a text; each word is owned by one of them.
 
     word_starts  (n,) bool, True where a word begins
+    """
+    return [
+        Part(start, end, int(word_starts[left:right].sum())) for start, end, left, right in owned(word_starts, room)
+    ]
+
+
+def owned(word_starts: np.ndarray, room: int) -> list[tuple[int, int, int, int]]:
+    """As `parts`: tokens [start, end) that a window reads, and [left, right) of them whose words it owns.
+
     A part begins where a word does if one is near; the border between two owners lies in the middle of their overlap.
     """
     n = len(word_starts)
     if n <= room:
-        return [Part(0, n, int(word_starts.sum()))]
+        return [(0, n, 0, n)]
     overlap = room // OVERLAP
     spans = [(0, room)]
     while spans[-1][1] < n:
@@ -43,10 +52,7 @@ def parts(word_starts: np.ndarray, room: int) -> list[Part]:
     for (_, end), (start, _) in pairwise(spans):
         borders.append(_word_before(word_starts, (start + end + 1) // 2, (end - start) // 2))
     borders.append(n)
-    return [
-        Part(start, end, int(word_starts[left:right].sum()))
-        for (start, end), (left, right) in zip(spans, pairwise(borders), strict=True)
-    ]
+    return [(*span, *border) for span, border in zip(spans, pairwise(borders), strict=True)]
 
 
 def pair_rooms(length_a: int, length_b: int, room: int) -> tuple[int, int]:

@@ -134,8 +134,10 @@ def encoded(train: str, tokenizer: Any) -> tuple[list[dict[str, Any]], int]:
     """The rows as the Trainer takes them, and how many classes there are; the same rows that ours trains on."""
     from bertworks.finetune.data import read_data
     from bertworks.finetune.recipe import DataRecipe
+    from bertworks.tasks.sentence import SentenceTask
 
     data = read_data(DataRecipe(train=train))
+    assert isinstance(data.task, SentenceTask)
     rows = []
     for row in data.train:
         texts = [row[role] for role in ("text", "sentence1", "sentence2") if role in row]

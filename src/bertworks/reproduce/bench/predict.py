@@ -187,14 +187,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def with_classifier(path: Path, target: Path) -> Path:
     """The checkpoint with a random classifier of two classes, as a directory that everyone opens."""
-    from bertworks.model.pretrained import load_sentence, save_pretrained
+    from bertworks.model.bert import BertForSentence
+    from bertworks.model.pretrained import load_for_task, save_pretrained
     from bertworks.predict.directory import write_settings
     from bertworks.tasks.labels import Labels
     from bertworks.tasks.sentence import SentenceTask
     from bertworks.text.tokenizer import Tokenizer
 
     task = SentenceTask("classify", False, Labels(("no", "yes")), truncation="truncate")
-    model, _, _ = load_sentence(path, 2)
+    model, _, _ = load_for_task(path, BertForSentence, 2)
 
     def also(folder: Path) -> None:
         Tokenizer.load(path).save(folder)

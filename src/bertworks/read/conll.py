@@ -1,0 +1,113 @@
+"""One word a line with its columns, a blank line after each sentence: CoNLL files → records whose cells are lists.
+
+Columns are separated by tabs, or by spaces; words come first, tags last, unless `--columns` says otherwise. CoNLL-U is
+known by its ten columns: words are FORM, tags UPOS; lines of several words (`1-2`) and empty nodes (`1.1`) are dropped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from bertworks.base.errors import BertworksError
+from bertworks.read.dialect import Records
+
+SUFFIXES = frozenset((".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".bmes"))
+CONLL_U = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+BORDER = "-DOCSTART-"
+SAMPLE_LINES = 2000
+MOST_TAGS = 0.2  # distinct tags a line, where they are not written with prefixes
+_PREFIXED = re.compile(r"O|[BIOESLUMW]-.+|[BMES]")
+_NUMBERED = re.compile(r".\d{1,2}", re.DOTALL)  # 科0, 学1: segmented Chinese
+_PLACE = re.compile(r"(?<=.)\d{1,2}$", re.DOTALL)
+_MOSTLY = 0.99  # of the words; some characters are damaged or two code points long
+_WORD_CHARS = 100  # a longer first column is a text
+
+
+def looks_like_conll(path: str, text: str) -> bool:
+    """Whether lines are words with tags: by the name's ending, or by blank lines and as many short columns in each."""
+    lines = [line for line in text[: 1 << 18].split("\n")[:-1] or [text] if not _is_comment(line)][:SAMPLE_LINES]
+    words = [line for line in lines if line.strip() and not line.startswith(BORDER)]
+    if words and SUFFIXES & {suffix.lower() for suffix in PurePath(path).suffixes}:
+        return True
+    rows = _split(words)
+    if rows is None or len(rows) < 2:
+        return False
+    tags = Counter(row[-1] for row in rows)
+    is_prefixed = len(tags) > 1 and all(_PREFIXED.fullmatch(tag) for tag in tags)
+    has_blank = any(not line.strip() for line in lines[: len(lines) - 1])
+    if not has_blank or any(" " in row[0].strip() or len(row[0]) > _WORD_CHARS for row in rows):
+        return False
+    return is_prefixed or len(rows[0]) == len(CONLL_U) or len(tags) <= MOST_TAGS * len(rows)
+
+
+def read_conll(path: str, text: str) -> Records:
+    """One record a sentence, each cell the list of a column; `numbers` are the lines of the first words.
+
+    Raises BertworksError, with the line, where a line has another number of columns.
+    """
+    lines = text.removeprefix("\ufeff").split("\n")
+    words = [line for line in lines if line.strip() and not _is_comment(line) and not line.startswith(BORDER)]
+    by_tab = bool(words) and all("\t" in line for line in words[:SAMPLE_LINES])
+    width = Counter(len(_cells(line, by_tab=by_tab)) for line in words[:SAMPLE_LINES]).most_common(1)[0][0]
+    is_tree = width == len(CONLL_U) and by_tab
+    sentences: list[list[list[str]]] = []
+    numbers: list[int] = []
+    dropped: dict[str, int] = {}
+    is_open = False
+    for number, raw in enumerate(lines, 1):
+        line = raw.removesuffix("\r")
+        if not line.strip() or line.startswith(BORDER):
+            is_open = False
+            continue
+        if _is_comment(line) and not is_open:
+            continue
+        cells = _cells(line, by_tab=by_tab)
+        if len(cells) != width:
+            raise BertworksError(
+                f"{path}:{number}: {len(cells)} columns, other lines have {width}", "one word and its columns a line"
+            )
+        if is_tree and not cells[0].isdigit():
+            dropped["words of several words, empty nodes"] = dropped.get("words of several words, empty nodes", 0) + 1
+            continue
+        if not is_open:
+            sentences.append([])
+            numbers.append(number)
+            is_open = True
+        sentences[-1].append(cells)
+    header = list(CONLL_U) if is_tree else [str(i + 1) for i in range(width)]
+    values: list[list[list[str]]] = [[list(column) for column in zip(*rows, strict=True)] for rows in sentences]
+    columns = {"tokens": "form", "tags": "upos"} if is_tree else {"tokens": "1", "tags": str(width)}
+    if width == 1:
+        del columns["tags"]  # words alone, to be tagged
+    borders = sum(line.startswith(BORDER) for line in lines)
+    name, between = "CoNLL-U" if is_tree else "CoNLL", "tabs" if by_tab else "spaces"
+    form = f"{name}, a word a line, {between} between {width} columns"
+    firsts = [word for sentence in values for word in sentence[0]]
+    if sum(_NUMBERED.fullmatch(word) is not None for word in firsts) >= _MOSTLY * len(firsts):
+        form += ", characters with their place in the word, which is left out"
+        for sentence in values:
+            sentence[0] = [_PLACE.sub("", word) for word in sentence[0]]
+    if borders:
+        form += f", {borders:,} documents"
+    return Records(header, list(map(list, values)), numbers, "line", form, False, columns, dropped)
+
+
+def _split(lines: Sequence[str]) -> list[list[str]] | None:
+    """The columns of lines that all have as many, two at least; None otherwise."""
+    for by_tab in (True, False):
+        rows = [_cells(line, by_tab=by_tab) for line in lines]
+        if rows and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1:
+            return rows
+    return None
+
+
+def _cells(line: str, *, by_tab: bool) -> list[str]:
+    return line.removesuffix("\r").split("\t") if by_tab else line.split()
+
+
+def _is_comment(line: str) -> bool:
+    """`# text = …` of CoNLL-U; a word `#` has columns behind it."""
+    return line.startswith("# ") and ("\t" not in line or " = " in line)
