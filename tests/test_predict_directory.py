@@ -13,7 +13,8 @@ import torch
 import bertworks as bw
 from bertworks.base.errors import BertworksError
 from bertworks.base.places import PACKAGED, find_model
-from bertworks.model.pretrained import load_sentence, save_pretrained
+from bertworks.model.bert import BertForSentence
+from bertworks.model.pretrained import load_for_task, save_pretrained
 from bertworks.predict.directory import load_model, write_settings
 from bertworks.pretrain.run import pretrain
 from bertworks.tasks.labels import Labels
@@ -38,7 +39,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def classifier(tmp_path: Path) -> Path:
     """A random classifier, saved."""
     start = model_folder(tmp_path / "start")
-    model, _, _ = load_sentence(start, 2, torch.Generator().manual_seed(1))
+    model, _, _ = load_for_task(start, BertForSentence, 2, torch.Generator().manual_seed(1))
 
     def also(target: Path) -> None:
         Tokenizer.load(start).save(target)
