@@ -1,15 +1,20 @@
 """Tag schemes: spans as seqeval reads them, leniently and strictly; every scheme written and read back; Viterbi."""
 
 import itertools
+import json
 import random
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import BILOU, IOB2, IOBES, Entities
 
+from bertworks.tasks.metrics import span_metrics
 from bertworks.tasks.schemes import (
     SCHEMES,
     may_begin,
@@ -91,3 +96,18 @@ def test_viterbi_finds_the_best_legal_sequence(scheme: str) -> None:
     plain = legal_tags(scores, tags, "plain")
     assert all((path == each.argmax(-1)).all() for path, each in zip(plain, scores, strict=True))
     assert legal_tags([np.empty((0, len(tags)))], tags, scheme)[0].shape == (0,)
+
+
+def test_scores_are_those_that_conlleval_prints(shared_data: Path) -> None:
+    folder = shared_data / "labelled" / "scorers"
+    known = json.loads(zstandard.open(folder / "known_answers.json.zst", "rt", encoding="utf-8").read())["conlleval"]
+    assert len(known) == 3
+    for one in known:
+        text = zstandard.open(folder / f"{one['file']}.zst", "rt", encoding="utf-8").read()
+        blocks = [[line.split() for line in block.split("\n") if line.strip()] for block in text.split("\n\n")]
+        gold, said = ([spans_of([line[at] for line in block]) for block in blocks] for at in (-2, -1))
+        found = span_metrics(gold, said)
+        wanted = re.search(r"precision: +([\d.]+)%; recall: +([\d.]+)%; FB1: +([\d.]+)", one["report"])
+        assert wanted is not None
+        told = [f"{100 * found[name]:.2f}" for name in ("precision", "recall", "f1")]
+        assert told == list(wanted.groups()), one["file"]
