@@ -18,9 +18,9 @@ from bertworks.finetune.floors import floors
 from bertworks.finetune.pictures import draw_confusion, draw_curves
 from bertworks.finetune.setup import Prepared
 from bertworks.finetune.state import State
-from bertworks.predict.directory import load_model
+from bertworks.predict.directory import load_model, write_settings
 from bertworks.predict.run import Predictions, added, predict_rows
-from bertworks.tasks.task import Answer, Row
+from bertworks.tasks.task import Answer, Row, Task
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +49,9 @@ def finish(run: RunDirectory, prepared: Prepared, state: State) -> dict[str, Any
     """Judge the best model (the last one without dev), write files and pictures, then result.json: the run is over."""
     data = prepared.data
     directory = run.path / ("best" if state.best_step else "last")
+    task = tuned(directory, prepared)
     judged = {name: judge(directory, prepared, rows) for name, rows in (("dev", data.dev), ("test", data.test)) if rows}
-    metrics = {name: data.task.score(found.answers, rows_of(prepared, name)) for name, found in judged.items()}
+    metrics = {name: task.score(found.answers, rows_of(prepared, name)) for name, found in judged.items()}
     for name, found in judged.items():
         rows, path = rows_of(prepared, name), run.path / f"predictions-{name}.jsonl"
         write_predictions(path, rows, data.lines[name], found.answers)
@@ -61,6 +62,18 @@ def finish(run: RunDirectory, prepared: Prepared, state: State) -> dict[str, Any
     run.finish(result)
     remove(run.path / "checkpoints")
     return result
+
+
+def tuned(directory: Path, prepared: Prepared) -> Task:
+    """The task with what dev says is best, stored with the model."""
+    data = prepared.data
+    if not data.dev or not data.task.has_threshold:
+        return data.task
+    task = data.task.tuned(judge(directory, prepared, data.dev).answers, data.dev)
+    assert prepared.recipe.data.max_length is not None
+    write_settings(directory, task.folded(), prepared.recipe.data.max_length)
+    log.info("%s", task.describe()[0])
+    return task
 
 
 def judge(directory: Path, prepared: Prepared, rows: Sequence[Row]) -> Predictions:

@@ -24,7 +24,20 @@ from bertworks.tasks.task import Row, Window
 
 log = logging.getLogger(__name__)
 
-LEARNT_ROLES = ("text", "sentence1", "sentence2", "tokens", "label", "label_text", "score", "tags", "spans")
+LEARNT_ROLES = (
+    "text",
+    "sentence1",
+    "sentence2",
+    "tokens",
+    "label",
+    "label_text",
+    "score",
+    "tags",
+    "spans",
+    "question",
+    "context",
+    "answers",
+)
 TRAINING_EFFICIENCY = 0.5  # of the matrix rate that a step of short texts reaches (docs/performance.md)
 
 

@@ -18,6 +18,7 @@ from bertworks.base.places import find_model
 from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig
 from bertworks.model.pretrained import load_for_task, load_pre_training, read_config, read_config_json
+from bertworks.tasks.answering import SpanTask
 from bertworks.tasks.known import task_from_settings
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.schemes import scheme_of
@@ -106,7 +107,7 @@ def task_of(path: Path) -> Task | None:
             return None
         return task_from_settings(read_settings(path)["task"])
     architectures = read_config_json(path).get("architectures") or [""]
-    kinds = ("ForSequenceClassification", "ForTokenClassification")
+    kinds = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
     return task_of_config(path) if str(architectures[0]).endswith(kinds) else None
 
 
@@ -140,6 +141,8 @@ def task_of_config(path: Path) -> Task:
     Raises BertworksError for several labels a row.
     """
     content = read_config_json(path)
+    if str((content.get("architectures") or [""])[0]).endswith("ForQuestionAnswering"):
+        return SpanTask()
     kind = content.get("problem_type")
     if kind == "multi_label_classification":
         raise BertworksError(f"{path}: gives several labels a row", "this version reads one class or one score a row")

@@ -10,6 +10,7 @@ from typing import Any
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import json_fault
 from bertworks.read.dialect import Records
+from bertworks.read.squad import is_squad, squad_records
 
 
 def looks_like_json(text: str) -> bool:
@@ -57,6 +58,8 @@ def read_parquet(path: str, raw: bytes) -> Records:
 
 
 def _items(path: str, rows: Sequence[Any]) -> Records:
+    if is_squad(rows):
+        return squad_records(path, rows)
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise BertworksError(
@@ -100,10 +103,6 @@ def _unwrap(path: str, value: Any) -> list[Any] | None:
         raise BertworksError(f"{path}: {_kind(value)}, not a table of rows", "give one object a line, or a list")
     inner = value.get("data")
     if isinstance(inner, list) and inner and isinstance(inner[0], dict):
-        if "paragraphs" in inner[0]:
-            raise BertworksError(
-                f"{path}: questions and contexts in the form of SQuAD, not a table of rows", "give rows, one a text"
-            )
         return inner
     lists = list(value.values())
     if lists and all(isinstance(column, list) and len(column) == len(lists[0]) for column in lists):

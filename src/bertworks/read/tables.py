@@ -18,6 +18,7 @@ from bertworks.read.encoding import likely_encoding, not_utf8
 from bertworks.read.marks import hold_marks, marks_of
 from bertworks.read.open import open_file
 from bertworks.read.roles import GOLD, INPUTS, Roles, find_roles
+from bertworks.read.squad import answers_of
 from bertworks.read.structured import looks_like_json, read_json, read_parquet
 
 UNMARKED_SHARE = 0.05  # at most so many rows have no gold label where -1 or "-" marks them
@@ -38,7 +39,7 @@ class Table:
     counted       what is odd but kept -> rows
     format        what the file was taken for
     line_numbers  where each row begins: its line, or its number in a list or a Parquet file
-    unit          what line_numbers count: "line", "item" or "row"
+    unit          what line_numbers count: "line", "item", "row" or "question"
     because       role -> why this column, where its name alone does not say it
     """
 
@@ -189,11 +190,20 @@ def _table(path: str, records: Records, roles: Roles, *, labelled: bool) -> Tabl
             row[role] = "" if row[role] is None else row[role]
         if any(isinstance(row[role], str) and not row[role].strip() for role in inputs):
             table.counted["an empty text"] = table.counted.get("an empty text", 0) + 1
+        if answer_is_off(row):
+            told = "an answer whose text does not stand at its place"
+            table.counted[told] = table.counted.get(told, 0) + 1
         table.rows.append(row)
     if not table.rows:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in table.dropped.items())
         raise BertworksError(f"{path}: no row is left ({reasons})", "is the right column named? `--columns label=…`")
     return table
+
+
+def answer_is_off(row: Mapping[str, Any]) -> bool:
+    """Whether some answer with a place does not stand there in the text."""
+    answers, context = row.get("answers") or (), row.get("context")
+    return any(start >= 0 and str(context)[start : start + len(text)] != text for text, start in answers)
 
 
 def _cell(role: str, value: Any, table: Table, column: str) -> Any:
@@ -216,6 +226,12 @@ def _cell(role: str, value: Any, table: Table, column: str) -> Any:
             message = f"{table.where(-1)}: column `{column}` holds {_shown(value)}, no stretches of the text"
             raise BertworksError(message, 'they look like [[0, 4, "PER"]], or {"start": 0, "end": 4, "label": "PER"}')
         return marks
+    if role == "answers":
+        answers = answers_of(value)
+        if answers is None:
+            message = f"{table.where(-1)}: column `{column}` holds {_shown(value)}, no answers"
+            raise BertworksError(message, 'they look like [{"text": "…", "answer_start": 7}]')
+        return answers
     if role in ("tokens", "tags") and isinstance(value, list):
         return [str(item) if type(item) is int else item for item in value]
     return value

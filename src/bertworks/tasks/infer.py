@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from bertworks.base.errors import BertworksError, did_you_mean
 from bertworks.read.roles import plain_name
 from bertworks.read.tables import Table
+from bertworks.tasks.answering import SpanTask
 from bertworks.tasks.known import FROM_SETTINGS
 from bertworks.tasks.labels import Labels, canonical, is_number, is_whole
 from bertworks.tasks.schemes import rewritten, scheme_of
@@ -25,8 +27,14 @@ CLASS_NAMES = frozenset(
 )
 MANY_CLASSES = 12  # so many whole numbers in a row from 0 or 1 are classes: usual scales have at most 11 steps, 0 to 10
 MANY_SCORES = 100  # so many distinct whole numbers, and few rows each, are measurements
+LOOKED_AT = 200  # texts whose characters tell the language
+CJK = re.compile(r"[\u4e00-\u9fff]")
 FEW_ROWS = 20  # below, the share of distinct labels says nothing
-OTHER_FORMS = {"choices": "multiple choice", "answers": "answers in a text", "tags": "tags without words"}
+OTHER_FORMS = {
+    "choices": "multiple choice",
+    "answers": "answers without a question and a text",
+    "tags": "tags without words",
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,8 @@ def infer_task(
         return Inferred(
             tag_task(table, truncation, scheme, decoder), f"`{table.columns['spans']}` marks stretches of the text"
         )
+    if asked == "qa" or (asked is None and {"question", "context", "answers"} <= table.columns.keys()):
+        return Inferred(span_task(table), "as asked" if asked else "questions, texts and answers")
     if "text" not in table.columns and not table.is_pair:
         raise BertworksError(
             f"{table.path}: no column for one text or a pair of texts",
@@ -97,6 +107,21 @@ def tag_task(table: Table, truncation: str = "windows", asked: str | None = None
     if len(labels.names) < 2:
         raise BertworksError(f"{table.path}: one tag only, `{', '.join(labels.names)}`", "there is nothing to learn")
     return TagTask(labels, scheme, unit, decoder, truncation, written)
+
+
+def span_task(table: Table) -> SpanTask:
+    """Questions on texts: whether some have no answer, and by which rule answers are compared.
+
+    Raises BertworksError for rows without a question, a text or answers, and where no question has an answer.
+    """
+    task = SpanTask(0.0)
+    task.check(table)
+    has_answer = [bool(row["answers"]) for row in table.rows]
+    if not any(has_answer):
+        raise BertworksError(f"{table.path}: no question has an answer", "there is nothing to learn")
+    sample = "".join(row["context"] for row in table.rows[:LOOKED_AT])
+    rule = "cmrc" if 2 * len(CJK.findall(sample)) > len(sample) else "squad"
+    return SpanTask(None if all(has_answer) else 0.0, rule)
 
 
 def _words(row: Row) -> Sequence[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bertworks.base.errors import BertworksError, did_you_mean
+from bertworks.tasks.answering import SpanTask
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.tasks.tagging import TagTask
 from bertworks.tasks.task import Task
@@ -14,6 +15,7 @@ FROM_SETTINGS: dict[str, Callable[[Mapping[str, Any]], Task]] = {
     "classify": SentenceTask.from_settings,
     "score": SentenceTask.from_settings,
     "tag": TagTask.from_settings,
+    "qa": SpanTask.from_settings,
 }
 
 

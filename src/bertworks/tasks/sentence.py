@@ -265,6 +265,15 @@ class SentenceTask:
         example = '[("one text", "another text")]' if self.pair else '["a text"]'
         return promised.About(title, answers, "text-classification", "AutoModelForSequenceClassification", example)
 
+    @property
+    def has_threshold(self) -> bool:
+        """No."""
+        return False
+
+    def tuned(self, answers: Sequence[promised.Answer], rows: Sequence[Row]) -> SentenceTask:
+        """Itself: there is no threshold."""
+        return self
+
     def folded(self) -> SentenceTask:
         """The task of a model whose classifier gives scores on their own scale.
 

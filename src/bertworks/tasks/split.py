@@ -61,6 +61,8 @@ def split_rows(rows: Sequence[Row], *, by: str, share: float, seed: int) -> tupl
 def content_key(row: Row) -> str:
     """What counts as the same text: all texts of the row in lower case, letters and digits only."""
     texts = [row[role] for role in ("text", "sentence1", "sentence2") if isinstance(row.get(role), str)]
+    if isinstance(row.get("context"), str):
+        texts.append(row["context"])  # questions on one text stay together
     if isinstance(row.get("tokens"), (list, tuple)):
         texts.append(" ".join(map(str, row["tokens"])))
     return "\n".join(plain(text) for text in texts)

@@ -303,6 +303,15 @@ class TagTask:
         plain = {name: settings[name] for name in ("scheme", "unit", "decoder", "truncation", "written")}
         return cls(Labels.from_settings(settings["labels"]), **plain)
 
+    @property
+    def has_threshold(self) -> bool:
+        """No."""
+        return False
+
+    def tuned(self, answers: Sequence[promised.Answer], rows: Sequence[Row]) -> TagTask:
+        """Itself: there is no threshold."""
+        return self
+
     def folded(self) -> TagTask:
         """Itself: nothing of it moves into the weights."""
         return self

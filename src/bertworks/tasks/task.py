@@ -186,6 +186,15 @@ class Task(Protocol):
         """The task with the label counts of other rows, after dev was cut from train."""
         ...
 
+    @property
+    def has_threshold(self) -> bool:
+        """Whether `tuned` has anything to choose."""
+        ...
+
+    def tuned(self, answers: Sequence[Answer], rows: Sequence[Row]) -> Task:
+        """The task with what is best for these answers of dev, such as a threshold; stored with the model."""
+        ...
+
     def folded(self) -> Task:
         """The task as saved, where a part of it moves into the weights of the head."""
         ...
