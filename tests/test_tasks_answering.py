@@ -19,10 +19,11 @@ from bertworks.model.config import BertConfig
 from bertworks.model.layout import pad_rows
 from bertworks.model.pretrained import save_pretrained
 from bertworks.read.tables import parse_table
-from bertworks.tasks import answering
-from bertworks.tasks.answering import SpanAnswer, SpanTask, SpanWindow, owners, stretches
+from bertworks.tasks import strides
+from bertworks.tasks.answering import SpanAnswer, SpanTask, SpanWindow
 from bertworks.tasks.infer import infer_task
 from bertworks.tasks.known import task_from_settings
+from bertworks.tasks.strides import owners, stretches
 from bertworks.tasks.task import Row, coverage
 from bertworks.text.tokenizer import Tokenizer
 from finetune_support import vocabulary
@@ -60,7 +61,7 @@ def test_parts_and_owners_are_the_originals(tokens: int, room: int) -> None:
         spans.append((start, start + length))
         if start + length == tokens:
             break
-        start += min(length, answering.STRIDE)
+        start += min(length, strides.STRIDE)
     assert stretches(tokens, room) == spans
     owner = owners(tokens, spans)
     for position in range(0, tokens, 7):
@@ -75,7 +76,7 @@ def test_parts_and_owners_are_the_originals(tokens: int, room: int) -> None:
 
 
 def test_windows_hold_question_and_text(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "STRIDE", 8)
+    monkeypatch.setattr(strides, "STRIDE", 8)
     rows = rows_of(12, 70)
     task = SpanTask(0.0)
     windows = task.windows(rows, tokenizer, 32)
@@ -129,7 +130,7 @@ def test_loss_is_transformers_mean_over_windows(tokenizer: Tokenizer, tmp_path: 
 
 
 def test_the_best_stretch_by_brute_force(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "STRIDE", 8)
+    monkeypatch.setattr(strides, "STRIDE", 8)
     rows = rows_of(6, 60, seed=4)
     task = SpanTask(None, most_tokens=4, n_best=64)
     windows = task.windows(rows, tokenizer, 32)

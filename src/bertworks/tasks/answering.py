@@ -19,6 +19,7 @@ from bertworks.tasks import task as promised
 from bertworks.tasks.answer_metrics import RULES, best_threshold
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.split import BY_ROW
+from bertworks.tasks.strides import owners, stretches
 from bertworks.tasks.task import Row, Window
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from bertworks.text.tokenizer import Encoding, Tokenizer
 
 MOST_QUESTION = 64  # tokens of a question; the rest is cut, as in the original
-STRIDE = 128  # tokens between the beginnings of two windows
 LEAST_ROOM = 16  # tokens of the text in a window, beside the question
 
 
@@ -354,29 +354,6 @@ class SpanTask:
                 ids, types, number, None, 1.0, seen, 0 if index else int(is_first.sum()),
                 np.arange(len(ids), dtype=np.int32), begin, context.offset_mapping[left:right], owned, start, end,
             )  # fmt: skip
-
-
-def stretches(tokens: int, room: int) -> list[tuple[int, int]]:
-    """The parts [start, end) of a context that windows read: each begins STRIDE tokens after the one before."""
-    found = [(0, min(tokens, room))]
-    while found[-1][1] < tokens:
-        start = found[-1][0] + min(STRIDE, room)
-        found.append((start, min(tokens, start + room)))
-    return found
-
-
-def owners(tokens: int, parts: Sequence[tuple[int, int]]) -> np.ndarray:
-    """(tokens,) int64: of each token the first window with the most of the text on its poorer side.
-
-    The original's `_check_is_max_context`: min(left, right) + 0.01 · length of the window.
-    """
-    best, owner = np.full(tokens, -1.0), np.zeros(tokens, np.int64)
-    for index, (left, right) in enumerate(parts):
-        place = np.arange(left, right)
-        score = np.minimum(place - left, right - 1 - place) + 0.01 * (right - left)
-        better = score > best[left:right]
-        best[left:right][better], owner[left:right][better] = score[better], index
-    return owner
 
 
 def _gold_tokens(row: Row, offsets: np.ndarray) -> tuple[int, int] | None:
