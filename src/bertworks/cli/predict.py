@@ -65,10 +65,11 @@ def print_answers(predictions: FilePredictions, *, as_json: bool) -> None:
         if as_json:
             print_json(told)
             continue
-        texts = " | ".join(str(found.row[role]) for role in ("text", "sentence1", "sentence2") if role in found.row)
+        texts = " | ".join(str(found.row[role]) for role in SHOWN_ROLES if role in found.row)
         shown = " ".join(texts.split())
         cells = [f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in found.answer.cells().values()]
         print("\t".join([*cells, shown[:SHOWN_CHARS]]))
 
 
 SHOWN_CHARS = 100
+SHOWN_ROLES = ("text", "sentence1", "sentence2", "question")
