@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ import numpy as np
 
 from bertworks.base.errors import BertworksError
 from bertworks.reproduce.bench.rounds import Contender, Work, race
+
+log = logging.getLogger(__name__)
 
 ROWS = 256  # a turn's smallest piece of work
 LENGTH = 512
@@ -34,7 +37,10 @@ def contenders(model: str, rows: str, threads: int | None, *, has_bf16: bool) ->
     ]
     if has_bf16:
         field.append(Contender("loop, sorted, batch 32, bf16", sorted_loop, {**shared, "bf16": True}))
-    if find_spec("onnxruntime") and find_spec("onnx"):
+    lacking = [package for package in ("onnxruntime", "onnx") if not find_spec(package)]
+    if lacking:
+        log.warning("onnxruntime is left out: %s is not installed (pip install 'bertworks[bench]')", lacking[0])
+    else:
         field.append(Contender("onnxruntime, sorted, batch 16", onnx_sorted, shared))
     return field
 
