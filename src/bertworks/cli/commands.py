@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "finetune": ("bertworks.cli.finetune", "adapt a model to labelled rows"),
     "evaluate": ("bertworks.cli.evaluate", "score a fine-tuned model on rows"),
     "predict": ("bertworks.cli.predict", "answer for each row or line"),
+    "compare-runs": (
+        "bertworks.cli.compare_runs",
+        "whether one fine-tuning run is better than another",
+    ),
     "fill": ("bertworks.cli.fill", "guess the words behind [MASK]"),
     "inspect": ("bertworks.cli.inspect", "show what a model, a run, a corpus or a data file holds"),
     "bench": ("bertworks.cli.bench", "measure speed against others on this machine"),

@@ -1,0 +1,116 @@
+"""Two runs side by side: the difference over seeds, and over examples where both answered the same rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bertworks.base.errors import BertworksError
+from bertworks.stats.paired import BootstrapDifference, paired_bootstrap
+from bertworks.stats.results import Compared, Result, compare_results, read_result
+from bertworks.tasks.answer_metrics import RULES
+from bertworks.tasks.answering import SpanTask
+from bertworks.tasks.known import task_from_settings
+from bertworks.tasks.metrics import class_metrics, score_metrics
+from bertworks.tasks.schemes import spans_of
+from bertworks.tasks.sentence import SentenceTask
+from bertworks.tasks.tagging import TagTask
+from bertworks.tasks.task import Task
+
+Metric = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True)
+class RunsCompared:
+    """a - b of one metric.
+
+    over_seeds     paired by seed
+    over_examples  what other rows would have given, paired bootstrap of the first common seed's answers; None where the
+                   runs did not answer the same rows, or the metric is not one of the answers alone
+    """
+
+    over_seeds: Compared
+    over_examples: BootstrapDifference | None
+
+
+def compare_runs(a: Path, b: Path, *, split: str | None = None, metric: str | None = None) -> RunsCompared:
+    """Compare two runs, or two studies.
+
+    split   None = test where both have it, else dev
+    metric  None = the one that chose the best evaluation of `a`
+    Raises BertworksError where a run is unfinished, the tasks differ, or no seed or metric is common.
+    """
+    of_a, of_b = read_result(a), read_result(b)
+    if of_a.task != of_b.task:
+        raise BertworksError(f"{a} is of task {of_a.task}, {b} of {of_b.task}", "compare runs of one task")
+    splits = [set.intersection(*(set(one) for one in result.by_seed.values())) for result in (of_a, of_b)]
+    chosen = split or ("test" if "test" in splits[0] & splits[1] else "dev")
+    name = metric or next(iter(next(iter(of_a.by_seed.values())).get(chosen, {"": 0.0})))
+    compared = compare_results(of_a, of_b, split=chosen, metric=name)
+    return RunsCompared(compared, over_examples(of_a, of_b, compared.seeds[0], chosen, name))
+
+
+def over_examples(a: Result, b: Result, seed: int, split: str, metric: str) -> BootstrapDifference | None:
+    """The paired bootstrap over the rows of one seed, see RunsCompared."""
+    of_a, of_b = (answers_of(result.path.parent, seed, split) for result in (a, b))
+    if of_a is None or of_b is None:
+        return None
+    (task, rows, said_a), (_, other_rows, said_b) = of_a, of_b
+    if rows != other_rows:
+        return None
+    measured = evidence(task, rows, metric)
+    if measured is None:
+        return None
+    gold, read, value = measured
+    return paired_bootstrap(gold, read(said_a), read(said_b), value, seed=seed)
+
+
+def answers_of(run: Path, seed: int, split: str) -> tuple[Task, list[dict[str, Any]], list[dict[str, Any]]] | None:
+    """The task, the rows and the answers of a seed's predictions file; None where there is none."""
+    folder = run / f"seed-{seed}" if (run / f"seed-{seed}").is_dir() else run
+    file, settings = folder / f"predictions-{split}.jsonl", folder / "best" / "bertworks.json"
+    settings = settings if settings.is_file() else folder / "last" / "bertworks.json"
+    if not file.is_file() or not settings.is_file():
+        return None
+    task = task_from_settings(json.loads(settings.read_text(encoding="utf-8"))["task"])
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return task, [line["row"] for line in lines], [line["answer"] for line in lines]
+
+
+def evidence(
+    task: Task, rows: Sequence[dict[str, Any]], metric: str
+) -> tuple[np.ndarray, Callable[[Sequence[dict[str, Any]]], np.ndarray], Metric] | None:
+    """Gold (N, …), how answers become an array (N, …), and the metric of both; None where it has no such form."""
+    if isinstance(task, SentenceTask):
+        gold = np.array([task.gold(row, f"row {number}") for number, row in enumerate(rows, 1)])
+        if task.kind == "score":
+            return gold, lambda said: np.array([one["score"] for one in said]), lambda g, s: score_metrics(g, s)[metric]
+        return (
+            gold,
+            lambda said: np.array([task.labels.number(one["label"]) for one in said]),
+            lambda g, s: class_metrics(g, s)[metric],
+        )
+    if isinstance(task, TagTask) and metric == "f1":
+        golds = [set(spans_of(task.gold(row, "row"))) for row in rows]
+        counts = np.array([[len(spans)] for spans in golds])
+
+        def spans(said: Sequence[dict[str, Any]]) -> np.ndarray:
+            read = [set(spans_of(one["tags"])) for one in said]
+            return np.array([[len(ours & gold), len(ours)] for ours, gold in zip(read, golds, strict=True)])
+
+        return counts, spans, lambda g, s: 2 * float(s[:, 0].sum()) / max(float(s[:, 1].sum() + g.sum()), 1)
+    if isinstance(task, SpanTask) and metric in ("f1", "exact_match"):
+        wanted = [[text for text, _ in row["answers"]] for row in rows]
+        place = 0 if metric == "exact_match" else 1
+
+        def right(said: Sequence[dict[str, Any]]) -> np.ndarray:
+            pairs = zip(said, wanted, strict=True)
+            return np.array([RULES[task.rule](one["answer"], gold)[place] for one, gold in pairs])
+
+        return np.zeros(len(rows)), right, lambda _, s: float(s.mean())
+    return None
