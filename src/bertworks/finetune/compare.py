@@ -16,9 +16,10 @@ from bertworks.stats.results import Compared, Result, compare_results, read_resu
 from bertworks.tasks.answer_metrics import RULES
 from bertworks.tasks.answering import SpanTask
 from bertworks.tasks.known import task_from_settings
-from bertworks.tasks.metrics import class_metrics, score_metrics
+from bertworks.tasks.metrics import class_metrics, score_metrics, several_metrics
 from bertworks.tasks.schemes import spans_of
 from bertworks.tasks.sentence import SentenceTask
+from bertworks.tasks.several import LabelsTask
 from bertworks.tasks.tagging import TagTask
 from bertworks.tasks.task import Task
 
@@ -95,6 +96,14 @@ def evidence(
             lambda said: np.array([task.labels.number(one["label"]) for one in said]),
             lambda g, s: class_metrics(g, s)[metric],
         )
+    if isinstance(task, LabelsTask):
+        gold = np.array([task.gold(row, f"row {number}") for number, row in enumerate(rows, 1)])
+        names = task.labels.names
+
+        def given(said: Sequence[dict[str, Any]]) -> np.ndarray:
+            return np.array([[name in one["labels"] for name in names] for one in said])
+
+        return gold, given, lambda g, s: several_metrics(g, s)[metric]
     if isinstance(task, TagTask) and metric == "f1":
         golds = [set(spans_of(task.gold(row, "row"))) for row in rows]
         counts = np.array([[len(spans)] for spans in golds])

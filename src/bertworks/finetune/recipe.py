@@ -28,7 +28,7 @@ class DataRecipe:
     train: str = ""  # file of rows
     dev: str | None = None  # none = a part of train is held out
     test: str | None = None  # opened once, after training
-    task: Literal["classify", "score", "tag", "qa"] | None = None  # none = told by the columns and the labels
+    task: Literal["classify", "labels", "score", "tag", "qa"] | None = None  # none = told by the columns and the labels
     scheme: Literal["bio", "bioes", "bilou", "bmes"] | None = None  # of tags, to learn and answer in; none = as written
     decoder: Literal["viterbi", "argmax"] = "viterbi"  # of tags: the likeliest legal ones, or each word's likeliest
     columns: dict[str, str] = field(default_factory=dict)  # role -> column name, beside the names known by themselves

@@ -23,6 +23,7 @@ from bertworks.tasks.known import task_from_settings
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.schemes import scheme_of
 from bertworks.tasks.sentence import SentenceTask
+from bertworks.tasks.several import LabelsTask
 from bertworks.tasks.tagging import TagTask
 from bertworks.tasks.task import Task
 from bertworks.text.tokenizer import Tokenizer
@@ -144,13 +145,13 @@ def task_of_config(path: Path) -> Task:
     if str((content.get("architectures") or [""])[0]).endswith("ForQuestionAnswering"):
         return SpanTask()
     kind = content.get("problem_type")
-    if kind == "multi_label_classification":
-        raise BertworksError(f"{path}: gives several labels a row", "this version reads one class or one score a row")
     id2label = content.get("id2label") or {}
     names = tuple(str(id2label[key]) for key in sorted(id2label, key=int))
     if str((content.get("architectures") or [""])[0]).endswith("ForTokenClassification"):
         scheme = scheme_of([names])
         return TagTask(Labels(names), scheme, written=scheme)
+    if kind == "multi_label_classification":
+        return LabelsTask(False, Labels(names), (0.5,) * len(names))
     if kind == "regression" or (kind is None and len(names) == 1):
         return SentenceTask("score", pair=False)
     if len(names) < 2:

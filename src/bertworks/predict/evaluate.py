@@ -11,6 +11,7 @@ from bertworks.predict.directory import ModelDirectory
 from bertworks.predict.run import predict_rows
 from bertworks.read.tables import Table
 from bertworks.tasks.sentence import SentenceTask
+from bertworks.tasks.several import LabelsTask
 from bertworks.tasks.task import Answer
 
 
@@ -32,7 +33,7 @@ def for_rows(opened: ModelDirectory, table: Table) -> ModelDirectory:
     """The model as it reads this table: one from elsewhere takes a text or a pair, whichever the rows are."""
     if not opened.is_foreign:
         return opened
-    if not isinstance(opened.task, SentenceTask):
+    if not isinstance(opened.task, SentenceTask | LabelsTask):
         return opened
     return dataclasses.replace(opened, task=dataclasses.replace(opened.task, pair=table.is_pair))
 

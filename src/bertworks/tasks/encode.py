@@ -23,7 +23,7 @@ Piece = tuple[np.ndarray, int]  # token ids that a window reads of one text, wor
 
 def encode_rows(
     rows: Sequence[Row],
-    targets: Sequence[int | float | None],
+    targets: Sequence[int | float | tuple[int, ...] | None],
     tokenizer: Tokenizer,
     max_length: int,
     *,

@@ -18,6 +18,7 @@ from bertworks.tasks.known import FROM_SETTINGS
 from bertworks.tasks.labels import Labels, canonical, is_number, is_whole
 from bertworks.tasks.schemes import rewritten, scheme_of
 from bertworks.tasks.sentence import Kind, SentenceTask
+from bertworks.tasks.several import LabelsTask, names_of
 from bertworks.tasks.tagging import TagTask
 from bertworks.tasks.task import Row, Task
 from bertworks.tasks.words import split_text, unit_of
@@ -78,6 +79,9 @@ def infer_task(
             f"{table.path}: no column for one text or a pair of texts",
             "name it: `--columns text=…` or `--columns sentence1=…,sentence2=…`",
         )
+    if asked == "labels" or (asked is None and _are_lists(table)):
+        column = table.columns.get("label", "")
+        return Inferred(labels_task(table, truncation), "as asked" if asked else f"`{column}` holds lists of labels")
     if asked is None:
         kind, because = _kind(table)
     else:
@@ -107,6 +111,26 @@ def tag_task(table: Table, truncation: str = "windows", asked: str | None = None
     if len(labels.names) < 2:
         raise BertworksError(f"{table.path}: one tag only, `{', '.join(labels.names)}`", "there is nothing to learn")
     return TagTask(labels, scheme, unit, decoder, truncation, written)
+
+
+def _are_lists(table: Table) -> bool:
+    """Whether a label column holds lists of names."""
+    cells = [row.get("label") for row in table.rows] if "label" in table.columns else []
+    return any(isinstance(cell, list) for cell in cells)
+
+
+def labels_task(table: Table, truncation: str = "windows") -> LabelsTask:
+    """The labels of a training table, of which a row has any number.
+
+    Raises BertworksError for rows whose labels are not names, and where there are fewer than two labels.
+    """
+    if "label" not in table.columns:
+        raise BertworksError(f"{table.path}: no column for the labels", "name it: `--columns label=…`")
+    names = [name for index, row in enumerate(table.rows) for name in names_of(row, table.where(index))]
+    labels = Labels.of(names)
+    if len(labels.names) < 2:
+        raise BertworksError(f"{table.path}: fewer than two labels in all rows", "is another column the label?")
+    return LabelsTask(table.is_pair, labels, (0.5,) * len(labels.names), truncation)
 
 
 def span_task(table: Table) -> SpanTask:

@@ -8,12 +8,14 @@ from typing import Any
 from bertworks.base.errors import BertworksError, did_you_mean
 from bertworks.tasks.answering import SpanTask
 from bertworks.tasks.sentence import SentenceTask
+from bertworks.tasks.several import LabelsTask
 from bertworks.tasks.tagging import TagTask
 from bertworks.tasks.task import Task
 
 FROM_SETTINGS: dict[str, Callable[[Mapping[str, Any]], Task]] = {
     "classify": SentenceTask.from_settings,
     "score": SentenceTask.from_settings,
+    "labels": LabelsTask.from_settings,
     "tag": TagTask.from_settings,
     "qa": SpanTask.from_settings,
 }

@@ -77,3 +77,24 @@ def span_metrics(gold: Sequence[Iterable[Hashable]], predicted: Sequence[Iterabl
         right, found, there = right + len(said & wanted), found + len(said), there + len(wanted)
     precision, recall = right / max(found, 1), right / max(there, 1)
     return {"f1": 2 * right / max(found + there, 1), "precision": precision, "recall": recall}
+
+
+def several_metrics(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Metrics of any number of labels a row.
+
+    gold, predicted  (N, C) bool
+    f1_micro over all cells; f1_macro = mean over the labels, 0 for a label that is neither gold nor predicted, as
+    scikit-learn; f1_samples = mean over the rows, 0 where a row has none on both sides; exact_match of whole rows.
+    """
+    both, either = (gold & predicted), gold.sum() + predicted.sum()
+
+    def mean_f1(axis: int) -> float:
+        sizes = gold.sum(axis) + predicted.sum(axis)
+        return float(np.mean(2 * both.sum(axis) / np.maximum(sizes, 1)))
+
+    return {
+        "f1_micro": float(2 * both.sum() / max(either, 1)),
+        "f1_macro": mean_f1(0),
+        "f1_samples": mean_f1(1),
+        "exact_match": float((gold == predicted).all(1).mean()),
+    }

@@ -45,7 +45,7 @@ class Window:
     input_ids: np.ndarray
     token_type_ids: np.ndarray
     row: int
-    target: int | float | None
+    target: int | float | tuple[int, ...] | None
     weight: float
     covered: int
     words: int
