@@ -202,7 +202,7 @@ def test_json_that_is_not_rows() -> None:
     assert refused(good + '{"text": "b", "label"\n' + good, "a.jsonl").message.startswith("a.jsonl:2: not JSON")
     assert "a list, an object was expected" in refused(good + "[1]\n", "a.jsonl").message
     assert refused('[{"text": "a", "label": "x"}, {"text"', "a.json").message.startswith("a.json:1: not JSON")
-    assert "SQuAD" in refused(json.dumps({"data": [{"paragraphs": []}]}), "a.json").message
+    assert "no rows" in refused(json.dumps({"data": [{"paragraphs": []}]}), "a.json").message
     assert "holds a list" in refused('{"text": ["a"], "label": "x"}\n{"text": ["b"], "label": "y"}', "a.jsonl").message
 
 

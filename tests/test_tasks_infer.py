@@ -99,7 +99,7 @@ def test_other_forms_are_not_taken_for_sentences() -> None:
         infer_task(parse_table(choice, "t.jsonl"))
     several = b'{"text": "a", "label": ["x", "y"]}\n{"text": "b", "label": ["x"]}\n'
     with pytest.raises(BertworksError, match=r"t.jsonl:1: the label is not one class but \['x', 'y'\]"):
-        infer_task(parse_table(several, "t.jsonl"))
+        infer_task(parse_table(several, "t.jsonl"), "classify")
 
 
 def test_labels_stand_in_a_fixed_order() -> None:
