@@ -56,7 +56,7 @@ class Model:
 
     @property
     def task(self) -> str | None:
-        """What the model answers, "classify" or "score"; None where it was not fine-tuned."""
+        """What the model answers: "classify", "labels", "score", "tag" or "qa"; None where it was not fine-tuned."""
         from bertworks.predict.directory import task_of
 
         found = task_of(self.path)
@@ -64,13 +64,14 @@ class Model:
 
     @property
     def labels(self) -> list[str]:
-        """Classes in the order of the model's outputs; none for a score. Raises BertworksError without a classifier."""
+        """Classes or tags in the order of the outputs; none for a score. Raises BertworksError where there are none."""
         return list(self._answering.task.labels.names)
 
     def predict(self, rows: Sequence[AnyRow]) -> list[Answer]:
-        """One answer a row, in order: `label`, `score` and `scores`, or only `score`.
+        """One answer a row, in order: of its task, as `to_json` of each tells (docs/formats.md).
 
-        rows  texts; pairs of texts as tuples; or dicts by role (`text`, or `sentence1` and `sentence2`)
+        rows  texts; pairs of texts as tuples; or dicts by role: `text`; `sentence1` and `sentence2`; `tokens`, words to
+              be tagged; `question` and `context`
         Raises BertworksError where the model was not fine-tuned, or a row is not what it reads.
         """
         from bertworks.predict.evaluate import check_shape, for_rows
@@ -158,7 +159,7 @@ def finetune(
     dev: AnyPath | None = None,
     test: AnyPath | None = None,
     vocab: AnyPath | None = None,
-    task: Literal["classify", "score"] | None = None,
+    task: Literal["classify", "labels", "score", "tag", "qa"] | None = None,
     columns: Mapping[str, str] | None = None,
     epochs: float | None = None,
     steps: int | None = None,
