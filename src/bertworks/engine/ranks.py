@@ -1,5 +1,6 @@
 """Several processes as one: sums of counts before the backward, one sum of the flat gradients after it."""
 
+import atexit
 import math
 import os
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ class Ranks:
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
         if not dist.is_initialized():
             dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+            atexit.register(leave_group)
         return cls(dist.get_rank(), world)
 
     @property
@@ -76,3 +78,9 @@ class Ranks:
         """Until all ranks are here."""
         if self.world > 1:
             dist.barrier()
+
+
+def leave_group() -> None:
+    """End the group's threads before the interpreter goes: one that is still there may abort a process that is done."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
