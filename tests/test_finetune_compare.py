@@ -34,8 +34,11 @@ def write_run(
         (place / "best").mkdir(parents=True)
         stored = {"format": 1, "max_length": 8, "task": task.settings()}
         (place / "best" / "bertworks.json").write_text(json.dumps(stored))
-        lines = [json.dumps({"line": 1, "row": row, "answer": one}) for row, one in zip(rows, answers, strict=True)]
-        (place / "predictions-dev.jsonl").write_text("\n".join(lines) + "\n")
+        lines = [
+            json.dumps({"line": 1, "row": row, "answer": one}, ensure_ascii=False)
+            for row, one in zip(rows, answers, strict=True)
+        ]
+        (place / "predictions-dev.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "result.json").write_text(json.dumps({"task": task.name, "seeds": seeds}))
     return folder
 
@@ -47,7 +50,7 @@ def answers_of(
     draw = np.random.default_rng(seed)
     hits = draw.random(ROWS) < right
     if task is CLASSES:
-        rows = [{"text": str(i), "label": ("no", "yes")[i % 2]} for i in range(ROWS)]
+        rows = [{"text": f"{i}\u2028\x85", "label": ("no", "yes")[i % 2]} for i in range(ROWS)]
         said = [{"label": ("no", "yes")[(i % 2) ^ (not hit)], "score": 0.9} for i, hit in enumerate(hits)]
         gold = np.arange(ROWS) % 2
         return rows, said, class_metrics(gold, gold ^ ~hits)

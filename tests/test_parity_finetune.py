@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -94,17 +95,12 @@ def assert_close(ours: list[float], theirs: list[float]) -> None:
     np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=0)
 
 
-def test_fifty_losses_of_a_random_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("write", "name"), [(write_rows, "train.csv"), (write_tags, "train.conll")], ids=["classes", "tags"]
+)
+def test_fifty_losses_of_a_random_model(write: Callable[..., Path], name: str, tmp_path: Path) -> None:
     start = model_folder(tmp_path / "start", dropout=0.0)
-    rows = write_rows(tmp_path / "train.csv", toy_rows(90))
-    recipe = toy_recipe(start, rows, train__steps=STEPS, train__log_every=1, train__warmup=0.1)
-    theirs = their_losses(recipe, started(recipe, tmp_path / "begun"))
-    assert_close(our_losses(recipe, tmp_path / "run"), theirs)
-
-
-def test_fifty_losses_of_a_tagger(tmp_path: Path) -> None:
-    start = model_folder(tmp_path / "start", dropout=0.0)
-    rows = write_tags(tmp_path / "train.conll", toy_rows(90))
+    rows = write(tmp_path / name, toy_rows(90))
     recipe = toy_recipe(start, rows, train__steps=STEPS, train__log_every=1, train__warmup=0.1)
     theirs = their_losses(recipe, started(recipe, tmp_path / "begun"))
     assert_close(our_losses(recipe, tmp_path / "run"), theirs)

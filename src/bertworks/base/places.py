@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 
 from bertworks.base.errors import BertworksError
 
 PACKAGED = ("bertworks-mini",)
+PRESET = "preset:"  # before a size: random weights instead of a model
 
 
 def packaged(name: str | Path) -> Path | None:
@@ -17,6 +17,8 @@ def packaged(name: str | Path) -> Path | None:
     """
     if str(name) not in PACKAGED or Path(name).exists():
         return None
+    from importlib.resources import files  # every command reads this module, few come here
+
     folder = Path(str(files("bertworks") / "data" / str(name)))
     if not folder.is_dir():
         raise BertworksError(f"{name}: is not in this installation", "name another model directory")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bertworks.base.errors import BertworksError
+from bertworks.base.files import read_json
 from bertworks.stats.paired import BootstrapDifference, paired_bootstrap
 from bertworks.stats.results import Compared, Result, compare_results, read_result
 from bertworks.tasks.answer_metrics import RULES
@@ -78,8 +79,9 @@ def answers_of(run: Path, seed: int, split: str) -> tuple[Task, list[dict[str, A
     settings = settings if settings.is_file() else folder / "last" / "bertworks.json"
     if not file.is_file() or not settings.is_file():
         return None
-    task = task_from_settings(json.loads(settings.read_text(encoding="utf-8"))["task"])
-    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    task = task_from_settings(read_json(settings)["task"])  # not predict.directory's reader, which loads torch
+    with open(file, encoding="utf-8", newline="\n") as handle:  # texts may hold other line ends
+        lines = [json.loads(line) for line in handle]
     return task, [line["row"] for line in lines], [line["answer"] for line in lines]
 
 

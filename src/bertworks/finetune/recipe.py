@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bertworks.base.places import PRESET
 from bertworks.base.recipe import Problem, setting
 
 
@@ -86,7 +87,7 @@ class FinetuneRecipe:
         if self.train.steps is not None and self.train.epochs is not None:
             what = "`steps` and `epochs` are both given"
             yield Problem("train.steps", what, "one of them ends the run; leave the other out")
-        if self.model.start.startswith("preset:") and self.model.vocab is None:
+        if self.model.start.startswith(PRESET) and self.model.vocab is None:
             what = f"`{self.model.start}` has no vocabulary of its own"
             yield Problem("model.vocab", what, "name one: `--vocab DIR`")
         if self.data.dev is None and self.data.dev_share == 0 and self.train.patience is not None:

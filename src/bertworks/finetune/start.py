@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from bertworks.base.errors import BertworksError
-from bertworks.base.places import find_model
+from bertworks.base.places import PRESET, find_model
 from bertworks.finetune.recipe import ModelRecipe
 from bertworks.model.bert import TaskNetwork
 from bertworks.model.config import BertConfig, number_of_parameters, preset
@@ -18,7 +18,6 @@ from bertworks.predict.directory import check_vocabulary, load_tokenizer
 from bertworks.tasks.task import Task
 from bertworks.text.tokenizer import Tokenizer
 
-PRESET = "preset:"
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bertworks.base.places import PRESET
 from bertworks.base.recipe import Problem, setting
 
-PRESET = "preset:"
 SHORTEST = 8  # tokens of a sample: three specials, and something on both sides
 
 

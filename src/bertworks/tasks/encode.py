@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bertworks.base.errors import BertworksError
-from bertworks.tasks.task import Row, Window
+from bertworks.base.errors import BertworksError, did_you_mean
+from bertworks.tasks.task import TRUNCATIONS, Row, Window
 from bertworks.tasks.windows import LEAST_LENGTH, cut_lengths, head, head_and_tail, pair_parts, pair_rooms, parts
 
 if TYPE_CHECKING:
+    from bertworks.read.tables import Table
     from bertworks.text.tokenizer import Tokenizer
 
 _NO_IDS = np.empty(0, np.int32)
@@ -57,6 +58,34 @@ def encode_rows(
             covered = words_a + words_b
             out.append(Window(input_ids, types, row, target, 1 / len(pieces), covered, 0 if number else words))
     return out
+
+
+def check_truncation(truncation: str) -> None:
+    """Raise BertworksError for a truncation that is not of `task.TRUNCATIONS`."""
+    if truncation not in TRUNCATIONS:
+        raise BertworksError(
+            f"truncation `{truncation}` is unknown",
+            did_you_mean(truncation, TRUNCATIONS) or f"known: {', '.join(TRUNCATIONS)}",
+        )
+
+
+def check_texts(table: Table, *, pair: bool) -> None:
+    """Raise BertworksError for a table of pairs where one text is read, or the other way round."""
+    if table.is_pair != pair:
+        has, wants = ("a pair of texts", "one text") if table.is_pair else ("one text", "a pair of texts")
+        roles = "sentence1=…,sentence2=…" if pair else "text=…"
+        raise BertworksError(
+            f"{table.path}: has {has} a row, the model reads {wants}", f"name the columns: `--columns {roles}`"
+        )
+
+
+def pooled(windows: Sequence[Window], logits: Sequence[np.ndarray], rows: int, outputs: int) -> np.ndarray:
+    """(rows, outputs) float64: the mean of each row's windows; logits (W, outputs)."""
+    where = np.fromiter((window.row for window in windows), np.int64, len(windows))
+    sums = np.zeros((rows, outputs))
+    np.add.at(sums, where, np.asarray(logits, np.float64).reshape(len(windows), outputs))
+    means: np.ndarray = sums / np.bincount(where, minlength=rows)[:, None]
+    return means
 
 
 def _pieces(

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from bertworks.base.errors import BertworksError, did_you_mean
+from bertworks.base.errors import BertworksError
 from bertworks.tasks import task as promised
-from bertworks.tasks.encode import encode_rows
+from bertworks.tasks.encode import check_texts, check_truncation, encode_rows, pooled
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.metrics import class_metrics, score_metrics
 from bertworks.tasks.split import BY_CLASS, BY_SCORE
-from bertworks.tasks.task import TRUNCATIONS, Row, Window
+from bertworks.tasks.task import Row, Window
 
 if TYPE_CHECKING:
     import torch
@@ -72,11 +72,7 @@ class SentenceTask:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.truncation not in TRUNCATIONS:
-            raise BertworksError(
-                f"truncation `{self.truncation}` is unknown",
-                did_you_mean(self.truncation, TRUNCATIONS) or f"known: {', '.join(TRUNCATIONS)}",
-            )
+        check_truncation(self.truncation)
 
     @property
     def name(self) -> str:
@@ -107,12 +103,7 @@ class SentenceTask:
 
     def check(self, table: Table) -> None:
         """Raise BertworksError, naming file and line, for a table of another shape or a label training did not see."""
-        if table.is_pair != self.pair:
-            has, wants = ("a pair of texts", "one text") if table.is_pair else ("one text", "a pair of texts")
-            roles = "sentence1=…,sentence2=…" if self.pair else "text=…"
-            raise BertworksError(
-                f"{table.path}: has {has} a row, the model reads {wants}", f"name the columns: `--columns {roles}`"
-            )
+        check_texts(table, pair=self.pair)
         for index, row in enumerate(table.rows):
             self.gold(row, table.where(index))
 
@@ -181,13 +172,10 @@ class SentenceTask:
 
         logits  (W, C) float32
         """
-        where = np.fromiter((window.row for window in windows), np.int64, len(windows))
-        sums = np.zeros((len(rows), self.num_outputs))
-        np.add.at(sums, where, np.asarray(logits, np.float64).reshape(len(windows), self.num_outputs))
-        pooled = sums / np.bincount(where, minlength=len(rows))[:, None]  # (N, C)
+        means = pooled(windows, logits, len(rows), self.num_outputs)  # (N, C)
         if self.kind == "score":
-            return [Answer(None, value) for value in (self.center + self.scale * pooled[:, 0]).tolist()]
-        odds = np.exp(pooled - pooled.max(-1, keepdims=True))
+            return [Answer(None, value) for value in (self.center + self.scale * means[:, 0]).tolist()]
+        odds = np.exp(means - means.max(-1, keepdims=True))
         probs = odds / odds.sum(-1, keepdims=True)
         names = self.labels.names
         return [

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from bertworks.base.errors import BertworksError, did_you_mean
+from bertworks.base.errors import BertworksError
 from bertworks.tasks import task as promised
-from bertworks.tasks.encode import encode_rows
+from bertworks.tasks.encode import check_texts, check_truncation, encode_rows, pooled
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.metrics import several_metrics
 from bertworks.tasks.split import BY_ROW
-from bertworks.tasks.task import TRUNCATIONS, Row, Window
+from bertworks.tasks.task import Row, Window
 
 if TYPE_CHECKING:
     import torch
@@ -66,11 +66,7 @@ class LabelsTask:
     truncation: str = "windows"
 
     def __post_init__(self) -> None:
-        if self.truncation not in TRUNCATIONS:
-            raise BertworksError(
-                f"truncation `{self.truncation}` is unknown",
-                did_you_mean(self.truncation, TRUNCATIONS) or f"known: {', '.join(TRUNCATIONS)}",
-            )
+        check_truncation(self.truncation)
 
     @property
     def name(self) -> str:
@@ -106,9 +102,7 @@ class LabelsTask:
 
     def check(self, table: Table) -> None:
         """Raise BertworksError, naming file and line, for a table of another shape or a label training did not see."""
-        if table.is_pair != self.pair:
-            has, wants = ("a pair of texts", "one text") if table.is_pair else ("one text", "a pair of texts")
-            raise BertworksError(f"{table.path}: has {has} a row, the model reads {wants}", "name the columns")
+        check_texts(table, pair=self.pair)
         if table.rows and "label" not in table.columns:
             raise BertworksError(f"{table.path}: no column for the labels", "name it: `--columns label=…`")
         for index, row in enumerate(table.rows):
@@ -165,11 +159,7 @@ class LabelsTask:
         self, rows: Sequence[Row], windows: Sequence[Window], logits: Sequence[np.ndarray]
     ) -> list[LabelsAnswer]:
         """Average the logits of a row's windows; the labels whose probability reaches the threshold."""
-        where = np.fromiter((window.row for window in windows), np.int64, len(windows))
-        sums = np.zeros((len(rows), self.num_outputs))
-        np.add.at(sums, where, np.asarray(logits, np.float64).reshape(len(windows), self.num_outputs))
-        pooled = sums / np.bincount(where, minlength=len(rows))[:, None]
-        probs = 1 / (1 + np.exp(-pooled))
+        probs = 1 / (1 + np.exp(-pooled(windows, logits, len(rows), self.num_outputs)))
         names = self.labels.names
         return [
             LabelsAnswer(
