@@ -20,12 +20,12 @@ def read(text: str, path: str = "x.txt", **keys: object) -> Table:
 def test_sentences_with_their_lines(ends: str) -> None:
     table = read(CONLL.replace("\n", ends))
     assert table.rows == [
-        {"tokens": ["EU", "rejects"], "tags": ["I-ORG", "O"]},
-        {"tokens": ["Rome", "."], "tags": ["I-LOC", "O"]},
+        {"tokens": ["EU", "rejects"], "tags": ["I-ORG", "O"], "document": "1"},
+        {"tokens": ["Rome", "."], "tags": ["I-LOC", "O"], "document": "1"},
     ]
     assert table.line_numbers == [3, 6]
     assert "spaces between 4 columns, 1 documents" in table.format
-    assert table.columns == {"tokens": "1", "tags": "4"}
+    assert table.columns == {"tokens": "1", "tags": "4", "document": "document"}
     other = read(CONLL.replace("\n", ends), columns={"tags": "2"})
     assert other.rows[0]["tags"] == ["NNP", "VBZ"]
     unlabelled = read("EU\nrejects\n\nRome\n", "x.conll", labelled=False)

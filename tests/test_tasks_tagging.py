@@ -20,7 +20,7 @@ from bertworks.model.layout import pad_rows
 from bertworks.model.pretrained import save_pretrained
 from bertworks.predict.run import predict_rows, window_logits
 from bertworks.read.tables import parse_table
-from bertworks.tasks.infer import infer_task, tag_task
+from bertworks.tasks.infer import TagWishes, infer_task, tag_task
 from bertworks.tasks.known import task_from_settings
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.tagging import TagAnswer, TagTask, TagWindow
@@ -167,7 +167,7 @@ def test_the_task_is_told_from_the_file() -> None:
     assert task.gold(table.rows[0], "") == ["B-ORG", "O", "B-ORG", "B-ORG"]
     assert task_from_settings(task.settings()) == task
     assert task.recounted(table.rows[1:]).labels.counts == (1, 0, 1)
-    bioes = tag_task(table, asked="bioes", decoder="argmax")
+    bioes = tag_task(table, wishes=TagWishes("bioes", "argmax"))
     assert (bioes.scheme, bioes.decoder) == ("bioes", "argmax")
     assert bioes.gold(table.rows[0], "") == ["S-ORG", "O", "S-ORG", "S-ORG"]
     chinese = tag_task(parse_table("科0\tB-X\n学1\tI-X\n\n我0\tO\n".encode(), "x.conll"))
@@ -175,7 +175,7 @@ def test_the_task_is_told_from_the_file() -> None:
     plain = tag_task(parse_table(b"the DET\ncat NOUN\n\nsat VERB\n. PUNCT\n", "x.conll"))
     assert plain.metrics == ("accuracy", "f1_macro")
     with pytest.raises(BertworksError, match="its tags mark no spans"):
-        tag_task(parse_table(b"the DET\ncat NOUN\n\nsat VERB\n. PUNCT\n", "x.conll"), asked="bio")
+        tag_task(parse_table(b"the DET\ncat NOUN\n\nsat VERB\n. PUNCT\n", "x.conll"), wishes=TagWishes("bio"))
     for content, told in (
         (b"a O\nb O\n\nc O\n", "one tag only, `O`"),
         (b"a O\nb O x\n\nc O\n", "x.conll:2: 3 columns, other lines have 2"),

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from bertworks.base.errors import BertworksError
 from bertworks.finetune.recipe import DataRecipe
 from bertworks.read.tables import Table, read_table
-from bertworks.tasks.infer import infer_task
-from bertworks.tasks.split import content_key, split_rows
+from bertworks.tasks.infer import TagWishes, infer_task
+from bertworks.tasks.split import are_documents_whole, content_key, split_rows
 from bertworks.tasks.task import Row, Task
 
 
@@ -60,9 +60,8 @@ def read_data(recipe: DataRecipe) -> Data:
 
 def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
     """As `read_data`, from tables already in memory; `others` may hold "dev" and "test"."""
-    inferred = infer_task(
-        train, recipe.task, truncation=recipe.truncation, scheme=recipe.scheme, decoder=recipe.decoder
-    )
+    wishes = TagWishes(recipe.scheme, recipe.decoder, recipe.context)
+    inferred = infer_task(train, recipe.task, truncation=recipe.truncation, tags=wishes)
     task = inferred.task
     for table in others.values():
         task.check(table)
@@ -78,7 +77,8 @@ def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
         lines |= {"train": [lines["train"][i] for i in kept], "dev": [lines["train"][i] for i in held_out]}
         rows, dev = [train.rows[i] for i in kept], [train.rows[i] for i in held_out]
         task = task.recounted(rows)
-        how = f"{task.stratified_by}, equal texts on one side, seed {recipe.split_seed}"
+        sides = "documents whole" if are_documents_whole(train.rows) else "equal texts on one side"
+        how = f"{task.stratified_by}, {sides}, seed {recipe.split_seed}"
         cut = f"no dev file: {len(dev):,} of {len(train.rows):,} rows of train are held out, {how}"
     overlap = shared_texts(rows, {name: table.rows for name, table in others.items()})
     return Data(task, inferred.because, tables, rows, dev, cut, lines, overlap)

@@ -31,7 +31,8 @@ class DataRecipe:
     test: str | None = None  # opened once, after training
     task: Literal["classify", "labels", "score", "tag", "qa"] | None = None  # none = told by the columns and the labels
     scheme: Literal["bio", "bioes", "bilou", "bmes"] | None = None  # of tags, to learn and answer in; none = as written
-    decoder: Literal["viterbi", "argmax"] = "viterbi"  # of tags: the likeliest legal ones, or each word's likeliest
+    decoder: Literal["viterbi", "argmax", "crf"] = "viterbi"  # of tags: the likeliest legal ones; each word's; a CRF's
+    context: int = setting(0, ge=0)  # of tags: tokens of the document read before a row and after it; 64 is usual
     columns: dict[str, str] = field(default_factory=dict)  # role -> column name, beside the names known by themselves
     encoding: str = "utf-8"  # of text files; UTF-16 is known by its first bytes
     max_length: int | None = setting(None, ge=8)  # of a window; none = the model's positions, at most 512

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +44,8 @@ def predict_rows(
 ) -> Predictions:
     """Answer all rows; memory grows with the answers, not with the text.
 
-    An answer never depends on the other rows: padding is masked, and batches only change the order of the work.
+    An answer never depends on the other rows, but for those of its document where the task reads context: padding is
+    masked, and batches only change the order of the work.
     """
     answers: list[Answer] = []
     read = Coverage(0, 0, 0, 0)
@@ -83,9 +83,15 @@ def window_logits(model: nn.Module, windows: Sequence[Window], *, token_budget: 
 
 
 def chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    """Lists of `size` rows, the last one shorter."""
-    source = iter(rows)
-    while chunk := list(islice(source, size)):
+    """Lists of `size` rows, the last one shorter; rows of one document stay together, up to twice as many."""
+    chunk: list[Row] = []
+    for row in rows:
+        is_same = bool(chunk) and row.get("document") is not None and row["document"] == chunk[-1].get("document")
+        if len(chunk) >= size and not (is_same and len(chunk) < 2 * size):
+            yield chunk
+            chunk = []
+        chunk.append(row)
+    if chunk:
         yield chunk
 
 

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import Any
 
 from bertworks.base.errors import BertworksError
 from bertworks.read.dialect import Records
@@ -46,6 +47,8 @@ def looks_like_conll(path: str, text: str) -> bool:
 def read_conll(path: str, text: str) -> Records:
     """One record a sentence, each cell the list of a column; `numbers` are the lines of the first words.
 
+    Where `-DOCSTART-` lines part documents, a last column `document` holds the number of each sentence's document.
+
     Raises BertworksError, with the line, where a line has another number of columns.
     """
     lines = text.removeprefix("\ufeff").split("\n")
@@ -55,11 +58,14 @@ def read_conll(path: str, text: str) -> Records:
     is_tree = width == len(CONLL_U) and by_tab
     sentences: list[list[list[str]]] = []
     numbers: list[int] = []
+    documents: list[str] = []
+    borders = 0
     dropped: dict[str, int] = {}
     is_open = False
     for number, raw in enumerate(lines, 1):
         line = raw.removesuffix("\r")
         if not line.strip() or line.startswith(BORDER):
+            borders += line.startswith(BORDER)
             is_open = False
             continue
         if _is_comment(line) and not is_open:
@@ -75,14 +81,14 @@ def read_conll(path: str, text: str) -> Records:
         if not is_open:
             sentences.append([])
             numbers.append(number)
+            documents.append(str(borders))
             is_open = True
         sentences[-1].append(cells)
     header = list(CONLL_U) if is_tree else [str(i + 1) for i in range(width)]
-    values: list[list[list[str]]] = [[list(column) for column in zip(*rows, strict=True)] for rows in sentences]
+    values: list[list[Any]] = [[list(column) for column in zip(*rows, strict=True)] for rows in sentences]
     columns = {"tokens": "form", "tags": "upos"} if is_tree else {"tokens": "1", "tags": str(width)}
     if width == 1:
         del columns["tags"]  # words alone, to be tagged
-    borders = sum(line.startswith(BORDER) for line in lines)
     name, between = "CoNLL-U" if is_tree else "CoNLL", "tabs" if by_tab else "spaces"
     form = f"{name}, a word a line, {between} between {width} columns"
     firsts = [word for sentence in values for word in sentence[0]]
@@ -92,6 +98,10 @@ def read_conll(path: str, text: str) -> Records:
             sentence[0] = [_PLACE.sub("", word) for word in sentence[0]]
     if borders:
         form += f", {borders:,} documents"
+        header.append("document")
+        columns["document"] = "document"
+        for sentence, document in zip(values, documents, strict=True):
+            sentence.append(document)
     return Records(header, list(map(list, values)), numbers, "line", form, False, columns, dropped)
 
 

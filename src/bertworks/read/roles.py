@@ -36,6 +36,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "tags": (("tags",), ("ner tags", "pos tags")),
     "spans": (("spans",), ("entities", "ner", "annotations")),
     "choices": (("choices",), ("endings",)),
+    "document": (("document id", "doc id"),),
 }
 PAIRS = (
     ("sentence1", "sentence2"),

@@ -39,6 +39,20 @@ OTHER_FORMS = {
 
 
 @dataclass(frozen=True)
+class TagWishes:
+    """What a recipe says of tags.
+
+    scheme   to learn and answer in; None = as written, but IOB1 as BIO
+    decoder  of `tagging.DECODERS`
+    context  tokens of the document on each side
+    """
+
+    scheme: str | None = None
+    decoder: str = "viterbi"
+    context: int = 0
+
+
+@dataclass(frozen=True)
 class Inferred:
     """A task and why it is this one."""
 
@@ -51,14 +65,12 @@ def infer_task(
     asked: str | None = None,
     *,
     truncation: str = "windows",
-    scheme: str | None = None,
-    decoder: str = "viterbi",
+    tags: TagWishes = TagWishes(),
 ) -> Inferred:
     """The task of a training table.
 
     asked       of `--task`; None = told by columns and labels
     truncation  see `SentenceTask`
-    scheme, decoder  of tags, see `tag_task` and `TagTask`
     Raises BertworksError where both a class and a score are possible, and where a class cannot be learnt.
     """
     if asked is not None and asked not in FROM_SETTINGS:
@@ -67,11 +79,9 @@ def infer_task(
         )
     if asked == "tag" or (asked is None and {"tokens", "tags"} <= table.columns.keys()):
         because = "as asked" if asked else f"`{table.columns['tokens']}` holds words and `{table.columns['tags']}` tags"
-        return Inferred(tag_task(table, truncation, scheme, decoder), because)
+        return Inferred(tag_task(table, truncation, tags), because)
     if asked is None and {"text", "spans"} <= table.columns.keys():
-        return Inferred(
-            tag_task(table, truncation, scheme, decoder), f"`{table.columns['spans']}` marks stretches of the text"
-        )
+        return Inferred(tag_task(table, truncation, tags), f"`{table.columns['spans']}` marks stretches of the text")
     if asked == "qa" or (asked is None and {"question", "context", "answers"} <= table.columns.keys()):
         return Inferred(span_task(table), "as asked" if asked else "questions, texts and answers")
     if "text" not in table.columns and not table.is_pair:
@@ -90,18 +100,24 @@ def infer_task(
     return Inferred(task, because)
 
 
-def tag_task(table: Table, truncation: str = "windows", asked: str | None = None, decoder: str = "viterbi") -> TagTask:
+def tag_task(table: Table, truncation: str = "windows", wishes: TagWishes = TagWishes()) -> TagTask:
     """The tags of a training table: their scheme, and what a word is.
 
-    asked  the scheme to learn and answer in; None = as written, but IOB1 as BIO
-    Raises BertworksError for rows without tags, or with more or fewer of them than words, and for one tag only.
+    Raises BertworksError for rows without tags, or with more or fewer of them than words, for one tag only, and for
+    context where nothing says which rows are of one document.
     """
+    if wishes.context and "document" not in table.columns:
+        raise BertworksError(
+            f"{table.path}: nothing says which rows are of one document, none can give the others context",
+            "CoNLL files part documents by `-DOCSTART-` lines; in a table name a column, `--columns document=…`",
+        )
     if not {"tags", "spans"} & table.columns.keys():
         raise BertworksError(f"{table.path}: no column for the tags", "name it: `--columns tags=…`")
     unit = unit_of([_words(row) for row in table.rows])
     as_written = TagTask(Labels(), "bio" if "spans" in table.columns else "plain", unit, written="plain")
     sequences = [as_written.gold(row, table.where(index)) for index, row in enumerate(table.rows)]
     written = scheme_of(sequences)
+    asked = wishes.scheme
     if asked is not None and "plain" in (asked, written) and asked != written:
         raise BertworksError(f"{table.path}: its tags mark no spans", f"they cannot be written as {asked.upper()}")
     scheme = asked or ("bio" if written == "iob1" else written)
@@ -110,7 +126,8 @@ def tag_task(table: Table, truncation: str = "windows", asked: str | None = None
     labels = Labels.of([tag for tags in sequences for tag in tags])
     if len(labels.names) < 2:
         raise BertworksError(f"{table.path}: one tag only, `{', '.join(labels.names)}`", "there is nothing to learn")
-    return TagTask(labels, scheme, unit, decoder, truncation, written)
+    task = TagTask(labels, scheme, unit, wishes.decoder, truncation, written, wishes.context)
+    return task.recounted(table.rows)
 
 
 def _are_lists(table: Table) -> bool:

@@ -18,6 +18,7 @@ from bertworks.tasks.task import Row
 
 BY_CLASS, BY_SCORE, BY_ROW = "class by class", "tenth by tenth of the scores", "row by row"
 BINS = 10  # of scores: tenths of the rows, by value
+LEAST_DOCUMENTS = 10  # fewer are not held out whole
 LEAST_ROWS = 8  # fewer cannot spare a row for dev that says anything
 
 
@@ -26,7 +27,8 @@ def split_rows(rows: Sequence[Row], *, by: str, share: float, seed: int) -> tupl
 
     by     BY_CLASS, BY_SCORE or BY_ROW
     share  0 < share < 1, of each class, rounded so that the whole comes out right; each class keeps a row in train
-    Rows with equal texts, apart from case, spaces and punctuation, stand on one side: dev holds nothing that train has.
+    Rows with equal texts, apart from case, spaces and punctuation, stand on one side: dev holds nothing that train has;
+    where rows say which document they are of, and there are documents enough, a document stands on one side.
     Returns indices into rows, both ascending.
     Raises BertworksError where there are too few rows.
     """
@@ -36,8 +38,9 @@ def split_rows(rows: Sequence[Row], *, by: str, share: float, seed: int) -> tupl
             f"give a file, `--dev F`, {LEAST_ROWS} rows, or none: `--data.dev_share 0` keeps the last model",
         )
     groups: dict[str, list[int]] = defaultdict(list)
+    whole = are_documents_whole(rows)
     for index, row in enumerate(rows):
-        groups[content_key(row)].append(index)
+        groups[str(row["document"]) if whole else content_key(row)].append(index)
     strata = _strata(rows, by)
     by_stratum: dict[str, list[list[int]]] = defaultdict(list)
     for key in sorted(groups, key=lambda key: _rank(key, seed)):
@@ -56,6 +59,11 @@ def split_rows(rows: Sequence[Row], *, by: str, share: float, seed: int) -> tupl
             "give a file, `--dev F`, or more rows of each class",
         )
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def are_documents_whole(rows: Sequence[Row]) -> bool:
+    """Whether rows name their documents, and so many that some can be held out whole."""
+    return len({row.get("document") for row in rows}) >= LEAST_DOCUMENTS and all("document" in row for row in rows)
 
 
 def content_key(row: Row) -> str:

@@ -15,13 +15,14 @@ import numpy as np
 
 from bertworks.base.errors import BertworksError, did_you_mean
 from bertworks.tasks import task as promised
+from bertworks.tasks.crf import Transitions, marginals, negative_log_likelihood
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.metrics import class_metrics, span_metrics
 from bertworks.tasks.schemes import OUTSIDE, Span, is_of_another, rewritten, spans_of, split_tag, strict_spans, tags_of
 from bertworks.tasks.split import BY_ROW
+from bertworks.tasks.tag_windows import UNKNOWN, TagWindow, check_room, encode_words, row_windows, surroundings
 from bertworks.tasks.task import TRUNCATIONS, Row, Window
 from bertworks.tasks.viterbi import legal_tags
-from bertworks.tasks.windows import LEAST_LENGTH, owned
 from bertworks.tasks.words import split_text
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from bertworks.read.tables import Table
     from bertworks.text.tokenizer import Tokenizer
 
-DECODERS = ("viterbi", "argmax")
-UNKNOWN = -1  # number of a tag that training did not see, or of a word without one: not in the loss
+DECODERS = ("viterbi", "argmax", "crf")
 
 
 @dataclass(frozen=True)
@@ -69,18 +69,6 @@ class TagAnswer:
         return {"prediction": " ".join(self.tags), "entities": "; ".join(marked)}
 
 
-@dataclass(frozen=True, eq=False)
-class TagWindow(Window):
-    """A window whose head reads the first piece of each word it owns.
-
-    words_read  (M,) int64 numbers of these words in the row
-    tags        (M,) int64 their tags, UNKNOWN where there is none to learn from
-    """
-
-    words_read: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    tags: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-
-
 @dataclass(frozen=True)
 class TagTask:
     """Tag the words of a row; see `task.Task` for what each method is for.
@@ -88,9 +76,12 @@ class TagTask:
     labels      tags, in the order of the logits
     scheme      of `schemes.SCHEMES`: how the tags mark spans, "plain" where they mark none
     unit        of `words.UNITS`: how a text is split where rows are given as text
-    decoder     "viterbi": the likeliest legal tags; "argmax": each word's likeliest tag, as in the paper
+    decoder     "viterbi": the likeliest legal tags; "argmax": each word's likeliest tag, as in the paper; "crf": the
+                likeliest legal tags where neighbours count too, in training as well
     truncation  what happens to a long row: "windows", "truncate"
     written     the scheme of the training file, which gold is taken to be written in
+    context     tokens of the row's document that are read before it, and as many after it
+    transitions of the decoder "crf", counted in training; None for the others
     """
 
     labels: Labels
@@ -99,6 +90,8 @@ class TagTask:
     decoder: str = "viterbi"
     truncation: str = "windows"
     written: str = "bio"
+    context: int = 0
+    transitions: Transitions | None = None
 
     def __post_init__(self) -> None:
         allowed = [way for way in TRUNCATIONS if way != "head+tail"]
@@ -202,17 +195,20 @@ class TagTask:
         max_length  T of the longest window, specials included
         Raises BertworksError for a row without words, or a max_length that leaves no room.
         """
-        if max_length < LEAST_LENGTH:
-            raise BertworksError(
-                f"max_length {max_length} leaves no room for text", f"{LEAST_LENGTH} is the least, 128 is usual"
-            )
+        check_room(max_length)
         split = [self.words(row, f"row {number}")[0] for number, row in enumerate(rows, 1)]
-        pieces = word_pieces(tokenizer, split)
-        out: list[Window] = []
-        for number, (row, words) in enumerate(zip(rows, split, strict=True)):
-            ids = [pieces[word] for word in words]
-            out.extend(self._row_windows(number, ids, self._numbers(row, words), tokenizer, max_length))
-        return out
+        sentences = encode_words(split, tokenizer)
+        documents = [row.get("document") for row in rows]
+        around = surroundings(sentences, documents, self.context, max_length) if self.context else [None] * len(rows)
+        is_cut = self.truncation == "truncate"
+        return [
+            window
+            for number, (row, words) in enumerate(zip(rows, split, strict=True))
+            for window in row_windows(
+                number, sentences[number], self._numbers(row, words), tokenizer, max_length,
+                is_cut=is_cut, around=around[number],
+            )
+        ]  # fmt: skip
 
     def config_keys(self) -> dict[str, Any]:
         """As transformers' BertForTokenClassification names them."""
@@ -223,23 +219,36 @@ class TagTask:
         }
 
     def targets(self, windows: Sequence[Window]) -> torch.Tensor:
-        """(P,) int64, UNKNOWN where there is nothing to learn from."""
+        """(P,) int64, UNKNOWN where there is nothing to learn from.
+
+        For "crf" (P, 4): the tag, the window's number, whether its words begin the row, whether they end it.
+        """
         import torch
 
-        return torch.from_numpy(np.concatenate([cast("TagWindow", window).tags for window in windows]))
+        own = [cast("TagWindow", window) for window in windows]
+        tags = np.concatenate([window.tags for window in own])
+        if self.transitions is None:
+            return torch.from_numpy(tags)
+        about = np.array([(number, window.begins, window.ends) for number, window in enumerate(own)], np.int64)
+        return torch.from_numpy(np.column_stack([tags, about.repeat([len(window.tags) for window in own], axis=0)]))
 
     def weights(self, windows: Sequence[Window]) -> torch.Tensor:
         """(P,) float32: 1 for each word that has a tag."""
-        return (self.targets(windows) >= 0).float()
+        import torch
+
+        tags = np.concatenate([cast("TagWindow", window).tags for window in windows])
+        return torch.from_numpy((tags >= 0).astype(np.float32))
 
     def loss_count(self, windows: Sequence[Window]) -> float:
         """The number of words that have a tag."""
         return float(sum((cast("TagWindow", window).tags >= 0).sum() for window in windows))
 
     def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy in nats; logits (P, C)."""
+        """Cross-entropy in nats, or the row's negative log-likelihood for "crf"; logits (P, C)."""
         from torch.nn import functional
 
+        if self.transitions is not None:
+            return negative_log_likelihood(self.transitions, logits, targets[:, 0], targets[:, 1:])
         return (functional.cross_entropy(logits.float(), targets.clamp_min(0), reduction="none") * weights).sum()
 
     def decode(self, rows: Sequence[Row], windows: Sequence[Window], logits: Sequence[np.ndarray]) -> list[TagAnswer]:
@@ -254,15 +263,22 @@ class TagTask:
         for window, output in zip(windows, logits, strict=True):
             scores[window.row][cast("TagWindow", window).words_read] = output
         scheme = "plain" if self.decoder == "argmax" else self.scheme
-        numbers = legal_tags(scores, self.labels.names, scheme)
+        numbers = legal_tags(scores, self.labels.names, scheme, self.transitions)
         answers = []
         for (words, offsets, text), row_scores, path in zip(read, scores, numbers, strict=True):
-            odds = np.exp(row_scores - row_scores.max(-1, keepdims=True))
-            probs = (odds / odds.sum(-1, keepdims=True))[np.arange(len(path)), path].tolist()
+            probs = self._probabilities(row_scores)[np.arange(len(path)), path].tolist()
             tags = [self.labels.names[tag] for tag in path.tolist()]
             spans = [] if self.scheme == "plain" else spans_of(tags)
             answers.append(TagAnswer(words, offsets, text, tags, probs, spans))
         return answers
+
+    def _probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Of each word's tags, (words, C): softmax, or the marginals of "crf"."""
+        if self.transitions is not None:
+            return marginals(self.transitions, scores)
+        odds = np.exp(scores - scores.max(-1, keepdims=True))
+        probs: np.ndarray = odds / odds.sum(-1, keepdims=True)
+        return probs
 
     def score(self, answers: Sequence[promised.Answer], rows: Sequence[Row]) -> dict[str, float]:
         """f1, precision, recall of spans, f1_exact by the strict rule, accuracy of words; or accuracy and f1_macro."""
@@ -283,7 +299,8 @@ class TagTask:
         """The task in a line, then tags with their counts in training."""
         marks = "plain tags" if self.scheme == "plain" else f"spans written in {self.scheme.upper()}"
         split = "words" if self.unit == "word" else "characters"
-        return [f"task: tag, {split}, {self.num_outputs} tags, {marks}; {self.decoder}", *self.labels.lines()]
+        around = f", {self.context} tokens of the document on each side" if self.context else ""
+        return [f"task: tag, {split}, {self.num_outputs} tags, {marks}; {self.decoder}{around}", *self.labels.lines()]
 
     def settings(self) -> dict[str, Any]:
         """All of it."""
@@ -295,13 +312,18 @@ class TagTask:
             "decoder": self.decoder,
             "truncation": self.truncation,
             "written": self.written,
+            "context": self.context,
+            "transitions": None if self.transitions is None else self.transitions.settings(),
         }
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> TagTask:
         """The task that `settings` came from."""
         plain = {name: settings[name] for name in ("scheme", "unit", "decoder", "truncation", "written")}
-        return cls(Labels.from_settings(settings["labels"]), **plain)
+        stored = settings.get("transitions")  # as `context`, not in models of the first version
+        transitions = None if stored is None else Transitions.from_settings(stored)
+        labels = Labels.from_settings(settings["labels"])
+        return cls(labels, **plain, context=settings.get("context", 0), transitions=transitions)
 
     @property
     def has_threshold(self) -> bool:
@@ -317,12 +339,13 @@ class TagTask:
         return self
 
     def recounted(self, rows: Sequence[Row]) -> TagTask:
-        """The same with the counts of other rows."""
-        counts = dict.fromkeys(self.labels.names, 0)
-        for number, row in enumerate(rows, 1):
-            for tag in self.gold(row, f"row {number}"):
-                counts[tag] += 1
-        return replace(self, labels=replace(self.labels, counts=tuple(counts.values())))
+        """The same with the counts of other rows, of tags and of their transitions."""
+        numbers = [self._numbers(row, self.words(row, f"row {number}")[0]) for number, row in enumerate(rows, 1)]
+        counts = np.bincount(np.concatenate(numbers), minlength=self.num_outputs)
+        labels = replace(self.labels, counts=tuple(counts.tolist()))
+        sequences = [each.tolist() for each in numbers]
+        transitions = Transitions.counted(sequences, self.num_outputs) if self.decoder == "crf" else None
+        return replace(self, labels=labels, transitions=transitions)
 
     def confused(self, answers: Sequence[promised.Answer], rows: Sequence[Row]) -> tuple[list[str], list[str]]:
         """Types of the words, the prefixes left out, or plain tags."""
@@ -347,40 +370,3 @@ class TagTask:
         if "tags" not in row and "spans" not in row:
             return np.full(len(words), UNKNOWN, np.int64)
         return np.array([self.labels.number(tag) for tag in self.gold(row, "row")], np.int64)
-
-    def _row_windows(
-        self, row: int, pieces: Sequence[np.ndarray], tags: np.ndarray, tokenizer: Tokenizer, max_length: int
-    ) -> list[Window]:
-        lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
-        firsts = np.cumsum(lengths) - lengths
-        ids = np.concatenate([*pieces, np.empty(0, np.int32)]).astype(np.int32)
-        starts = np.zeros(len(ids), bool)
-        starts[firsts] = True
-        room = max_length - 2
-        spans = owned(starts, room)[: None if self.truncation == "windows" else 1]
-        made: list[Window] = []
-        for number, (start, end, left, right) in enumerate(spans):
-            of_window = np.flatnonzero((firsts >= left) & (firsts < min(right, end)))
-            framed = np.concatenate([[tokenizer.cls_token_id], ids[start:end], [tokenizer.sep_token_id]])
-            made.append(
-                TagWindow(
-                    framed.astype(np.int32),
-                    np.zeros(end - start + 2, np.int8),
-                    row,
-                    None,
-                    1 / len(spans),
-                    len(of_window),
-                    0 if number else len(pieces),
-                    (firsts[of_window] - start + 1).astype(np.int32),
-                    of_window,
-                    tags[of_window],
-                )
-            )
-        return made
-
-
-def word_pieces(tokenizer: Tokenizer, rows: Sequence[Sequence[str]]) -> dict[str, np.ndarray]:
-    """The ids of each distinct word, at least one: a word that the rules leave nothing of is [UNK]."""
-    distinct = list(dict.fromkeys(word for words in rows for word in words))
-    unknown = np.array([tokenizer.unk_token_id], np.int32)
-    return {word: ids if len(ids) else unknown for word, ids in zip(distinct, tokenizer.encode(distinct), strict=True)}

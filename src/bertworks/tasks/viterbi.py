@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bertworks.tasks.crf import Transitions
 from bertworks.tasks.schemes import may_begin, may_end, may_follow
 
 FORBIDDEN = -1e9  # added for what is not legal; finite, so that tags without any legal sequence still get an answer
@@ -23,13 +24,19 @@ def legality(tags: Sequence[str], scheme: str) -> tuple[np.ndarray, np.ndarray, 
     return first, last, np.array(follow)
 
 
-def legal_tags(scores: Sequence[np.ndarray], tags: Sequence[str], scheme: str) -> list[np.ndarray]:
+def legal_tags(
+    scores: Sequence[np.ndarray], tags: Sequence[str], scheme: str, transitions: Transitions | None = None
+) -> list[np.ndarray]:
     """Numbers of the tags, (L_i,) int64 of each sequence: the legal sequence with the greatest sum of scores.
 
-    scores  of each sequence (L_i, C), logits or log-probabilities: both give the same sequence
+    scores       of each sequence (L_i, C), logits or log-probabilities: both give the same sequence
+    transitions  whose log-probabilities are added; None: neighbours matter for what is legal alone
     Where the greatest scores alone are legal, they are the answer; only the other sequences are searched.
     """
     first, last, follow = legality(tags, scheme)
+    if transitions is not None:
+        first, last = first + np.array(transitions.first), last + np.array(transitions.last)
+        follow = follow + np.array(transitions.follow)
     found = [each.argmax(-1) for each in scores]
     broken = [
         i
