@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bertworks.base.errors import BertworksError
+from bertworks.tasks.task import TaskName
 
 if TYPE_CHECKING:
     from bertworks.finetune.estimator import TextClassifier as TextClassifier
@@ -56,7 +57,7 @@ class Model:
 
     @property
     def task(self) -> str | None:
-        """What the model answers: "classify", "labels", "score", "tag" or "qa"; None where it was not fine-tuned."""
+        """What the model answers: a word of `--task`; None where it was not fine-tuned."""
         from bertworks.predict.directory import task_of
 
         found = task_of(self.path)
@@ -159,7 +160,7 @@ def finetune(
     dev: AnyPath | None = None,
     test: AnyPath | None = None,
     vocab: AnyPath | None = None,
-    task: Literal["classify", "labels", "score", "tag", "qa"] | None = None,
+    task: TaskName | None = None,
     columns: Mapping[str, str] | None = None,
     epochs: float | None = None,
     steps: int | None = None,

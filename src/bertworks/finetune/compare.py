@@ -16,6 +16,7 @@ from bertworks.stats.paired import BootstrapDifference, paired_bootstrap
 from bertworks.stats.results import Compared, Result, compare_results, read_result
 from bertworks.tasks.answer_metrics import RULES
 from bertworks.tasks.answering import SpanTask
+from bertworks.tasks.intent_slots import FrameTask
 from bertworks.tasks.known import task_from_settings
 from bertworks.tasks.metrics import class_metrics, score_metrics, several_metrics
 from bertworks.tasks.schemes import spans_of
@@ -115,6 +116,14 @@ def evidence(
             return np.array([[len(ours & gold), len(ours)] for ours, gold in zip(read, golds, strict=True)])
 
         return counts, spans, lambda g, s: 2 * float(s[:, 0].sum()) / max(float(s[:, 1].sum() + g.sum()), 1)
+    if isinstance(task, FrameTask) and metric == "frame_accuracy":
+        frames = [(task.gold(row, "row"), task.slots.gold(row, "row")) for row in rows]
+
+        def whole(said: Sequence[dict[str, Any]]) -> np.ndarray:
+            told = [(task.intents.number(one["label"]), one["tags"]) for one in said]
+            return np.array([float(ours == gold) for ours, gold in zip(told, frames, strict=True)])
+
+        return np.zeros(len(rows)), whole, lambda _, s: float(s.mean())
     if isinstance(task, SpanTask) and metric in ("f1", "exact_match"):
         wanted = [[text for text, _ in row["answers"]] for row in rows]
         place = 0 if metric == "exact_match" else 1

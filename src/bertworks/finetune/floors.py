@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 
 from bertworks.finetune.data import Data
+from bertworks.tasks.intent_slots import FrameAnswer, FrameTask
 from bertworks.tasks.sentence import Answer, SentenceTask
 from bertworks.tasks.tagging import TagAnswer, TagTask
 from bertworks.tasks.task import Row
@@ -24,7 +25,7 @@ USUAL = (2, 10.0)
 FLOORS = {
     "majority": "most frequent label",
     "tfidf": "TF-IDF + logistic regression",
-    "word": "each word's most frequent tag",
+    "word": "each word's most frequent tag",  # and of intent-slots the most frequent class
 }
 
 
@@ -35,6 +36,8 @@ def floors(data: Data) -> dict[str, dict[str, dict[str, float]]]:
     if isinstance(task, TagTask):
         tags = {name: most_frequent_tags(task, data.train, rows) for name, rows in judged.items()}
         return {"word": {name: task.score(tags[name], rows) for name, rows in judged.items()}}
+    if isinstance(task, FrameTask):
+        return {"word": {name: most_frequent_frames(task, data.train, rows) for name, rows in judged.items()}}
     if not isinstance(task, SentenceTask) or task.kind != "classify":
         return {}
     gold = [int(task.gold(row, "train")) for row in data.train]
@@ -60,6 +63,13 @@ def most_frequent_tags(task: TagTask, train: Sequence[Row], rows: Sequence[Row])
         tags = [best.get(word, commonest) for word in words]
         answers.append(TagAnswer(words, offsets, text, tags, [1.0] * len(words)))
     return answers
+
+
+def most_frequent_frames(task: FrameTask, train: Sequence[Row], rows: Sequence[Row]) -> dict[str, float]:
+    """Metrics of the most frequent class with each word's most frequent tag."""
+    most = task.intents.names[int(np.argmax(task.intents.counts))]
+    slots = most_frequent_tags(task.slots, train, rows)
+    return task.score([FrameAnswer(most, 1.0, {}, one) for one in slots], rows)
 
 
 def scored(data: Data, classes: Sequence[int], rows: Sequence[Row]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from bertworks.base.places import PRESET
 from bertworks.base.recipe import Problem, setting
+from bertworks.tasks.task import TaskName
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class DataRecipe:
     train: str = ""  # file of rows
     dev: str | None = None  # none = a part of train is held out
     test: str | None = None  # opened once, after training
-    task: Literal["classify", "labels", "score", "tag", "qa"] | None = None  # none = told by the columns and the labels
+    task: TaskName | None = None  # none = told by the columns and the labels
     scheme: Literal["bio", "bioes", "bilou", "bmes"] | None = None  # of tags, to learn and answer in; none = as written
     decoder: Literal["viterbi", "argmax", "crf"] = "viterbi"  # of tags: the likeliest legal ones; each word's; a CRF's
     context: int = setting(0, ge=0)  # of tags: tokens of the document read before a row and after it; 64 is usual

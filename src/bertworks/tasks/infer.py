@@ -14,6 +14,7 @@ from bertworks.base.errors import BertworksError, did_you_mean
 from bertworks.read.roles import plain_name
 from bertworks.read.tables import Table
 from bertworks.tasks.answering import SpanTask
+from bertworks.tasks.intent_slots import FrameTask
 from bertworks.tasks.known import FROM_SETTINGS
 from bertworks.tasks.labels import Labels, canonical, is_number, is_whole
 from bertworks.tasks.schemes import rewritten, scheme_of
@@ -77,6 +78,10 @@ def infer_task(
         raise BertworksError(
             f"task `{asked}` is unknown", did_you_mean(asked, FROM_SETTINGS) or f"tasks: {', '.join(FROM_SETTINGS)}"
         )
+    has_tags = {"tokens", "tags"} <= table.columns.keys() or {"text", "spans"} <= table.columns.keys()
+    if asked == "intent-slots" or (asked is None and has_tags and "label" in table.columns):
+        because = "as asked" if asked else f"words, tags, and a class in `{table.columns['label']}`"
+        return Inferred(frame_task(table, truncation, tags), because)
     if asked == "tag" or (asked is None and {"tokens", "tags"} <= table.columns.keys()):
         because = "as asked" if asked else f"`{table.columns['tokens']}` holds words and `{table.columns['tags']}` tags"
         return Inferred(tag_task(table, truncation, tags), because)
@@ -128,6 +133,17 @@ def tag_task(table: Table, truncation: str = "windows", wishes: TagWishes = TagW
         raise BertworksError(f"{table.path}: one tag only, `{', '.join(labels.names)}`", "there is nothing to learn")
     task = TagTask(labels, scheme, unit, wishes.decoder, truncation, written, wishes.context)
     return task.recounted(table.rows)
+
+
+def frame_task(table: Table, truncation: str = "windows", wishes: TagWishes = TagWishes()) -> FrameTask:
+    """The classes and tags of a training table. Raises BertworksError as `tag_task`, and for rows of one class only."""
+    slots = tag_task(table, truncation, wishes)
+    intents = Labels.of(_labels(table))
+    if len(intents.names) < 2:
+        raise BertworksError(
+            f"{table.path}: one class only, `{intents.names[0]}`", "learn the tags alone: `--task tag`"
+        )
+    return FrameTask(intents, slots)
 
 
 def _are_lists(table: Table) -> bool:

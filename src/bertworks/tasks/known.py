@@ -7,6 +7,7 @@ from typing import Any
 
 from bertworks.base.errors import BertworksError, did_you_mean
 from bertworks.tasks.answering import SpanTask
+from bertworks.tasks.intent_slots import FrameTask
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.tasks.several import LabelsTask
 from bertworks.tasks.tagging import TagTask
@@ -18,6 +19,7 @@ FROM_SETTINGS: dict[str, Callable[[Mapping[str, Any]], Task]] = {
     "labels": LabelsTask.from_settings,
     "tag": TagTask.from_settings,
     "qa": SpanTask.from_settings,
+    "intent-slots": FrameTask.from_settings,
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 """One row of a table, keyed by role: `text`, `sentence1`, `sentence2`, `label`, `score`, `id` …"""
+
+TaskName = Literal["classify", "labels", "score", "tag", "qa", "intent-slots"]
+"""The words of `--task`; `known.FROM_SETTINGS` says what stands behind each."""
 
 TRUNCATIONS = ("windows", "truncate", "head+tail")
 """What happens to a text longer than the model: `windows` reads all of it; `truncate` keeps the head, as BERT does."""
