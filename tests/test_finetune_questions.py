@@ -55,7 +55,7 @@ def done(place: Path) -> FinetuneResult:
 
 def test_it_learns_and_stores_its_threshold(done: FinetuneResult) -> None:
     figures = done.metrics["test"]
-    assert set(figures) == {"f1", "exact_match", "f1_answered", "no_answer", "best_f1"}
+    assert set(figures) == {"f1", "exact_match", "f1_answered", "no_answer", "best_f1", "f1_by_order"}
     assert figures["f1_answered"] > 0.5
     assert figures["f1"] > 0.6
     stored = read_json(done.run / "best" / "bertworks.json")["task"]

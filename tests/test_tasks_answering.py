@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +180,24 @@ def test_no_answer_is_a_threshold_on_the_smallest_null_score(tokenizer: Tokenize
     assert all(answer.start is None and answer.best for answer in none)
     assert set(none[0].to_json()) == {"id", "answer", "start", "end", "score", "null_score"}
     assert isinstance(answers[0], SpanAnswer)
+
+
+def test_the_order_of_start_and_end_is_a_rule_of_its_own(tokenizer: Tokenizer) -> None:
+    rows, task = rows_of(40, 20, seed=8), SpanTask(0.0)
+    windows = task.windows(rows, tokenizer, 64)
+    draw = np.random.default_rng(9)
+    logits = [draw.normal(size=(len(window.input_ids), 2)).astype(np.float32) for window in windows]
+    answers, said = task.decode(rows, windows, logits), []
+    for number, answer in enumerate(answers):
+        of_row = [(output, window) for output, window in zip(logits, windows, strict=True) if window.row == number]
+        output, window = max(of_row, key=lambda pair: float(pair[0].max(0).sum()))
+        start, end = (int(place) for place in output.argmax(0))
+        assert isinstance(window, SpanWindow)
+        assert answer.is_ordered == (start <= end and start >= window.begin and end < len(window.input_ids) - 1)
+        said.append(replace(answer, answer=answer.best if answer.is_ordered else ""))
+    assert 5 < sum(answer.is_ordered for answer in answers) < 35
+    assert task.score(answers, rows)["f1_by_order"] == task.score(said, rows)["f1"]
+    assert task.score(answers, rows)["f1_by_order"] != task.score(answers, rows)["f1"]
 
 
 def test_the_task_is_told_from_the_file() -> None:

@@ -50,6 +50,8 @@ class SpanAnswer:
     score        its probability among the best candidates
     null_score   logits of no answer less those of the best answer
     best         the best answer, given or not
+    is_ordered   whether the likeliest start and end, each taken alone, make a stretch of the text: the notes' second
+                 way to say "no answer" is that they do not, the start standing behind the end
     """
 
     id: str
@@ -59,10 +61,11 @@ class SpanAnswer:
     score: float
     null_score: float
     best: str
+    is_ordered: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """{"id", "answer", "start", "end", "score", "null_score"}."""
-        return {name: value for name, value in vars(self).items() if name != "best"}
+        return {name: value for name, value in vars(self).items() if name not in ("best", "is_ordered")}
 
     def cells(self) -> dict[str, Any]:
         """`prediction` and `probability`."""
@@ -115,7 +118,7 @@ class SpanTask:
         return (
             ("f1", "exact_match")
             if self.threshold is None
-            else ("f1", "exact_match", "f1_answered", "no_answer", "best_f1")
+            else ("f1", "exact_match", "f1_answered", "no_answer", "best_f1", "f1_by_order")
         )
 
     @property
@@ -221,13 +224,15 @@ class SpanTask:
         """
         candidates: list[list[Candidate]] = [[] for _ in rows]
         null = np.full(len(rows), np.inf)
+        ordered = [(-np.inf, True)] * len(rows)
         for window, output in zip(windows, logits, strict=True):
             span = cast("SpanWindow", window)
             null[window.row] = min(null[window.row], float(output[0, 0] + output[0, 1]))
             candidates[window.row].extend(self._candidates(span, output))
+            ordered[window.row] = max(ordered[window.row], unconstrained(span, output))
         return [
-            self._answer(row, sorted(found, key=lambda one: -one.score), float(none))
-            for row, found, none in zip(rows, candidates, null, strict=True)
+            self._answer(row, sorted(found, key=lambda one: -one.score), float(none), is_ordered=is_ordered)
+            for row, found, none, (_, is_ordered) in zip(rows, candidates, null, ordered, strict=True)
         ]
 
     def score(self, answers: Sequence[promised.Answer], rows: Sequence[Row]) -> dict[str, float]:
@@ -242,7 +247,9 @@ class SpanTask:
         has = [bool(_golds(row)) for row in rows]
         found["f1_answered"] = _mean([one.f1 for one, is_there in zip(right, has, strict=True) if is_there])
         found["no_answer"] = _mean([one.f1 for one, is_there in zip(right, has, strict=True) if not is_there])
-        return {**found, "best_f1": self._best(given, rows)[0]}
+        said = [one.best if one.is_ordered else "" for one in given]
+        by_order = [RULES[self.rule](text, _golds(row)).f1 for text, row in zip(said, rows, strict=True)]
+        return {**found, "best_f1": self._best(given, rows)[0], "f1_by_order": _mean(by_order)}
 
     @property
     def has_threshold(self) -> bool:
@@ -309,7 +316,7 @@ class SpanTask:
                     score = float(logits[start + window.begin, 0] + logits[end + window.begin, 1])
                     yield Candidate(score, int(window.offsets[start, 0]), int(window.offsets[end, 1]))
 
-    def _answer(self, row: Row, found: Sequence[Candidate], null: float) -> SpanAnswer:
+    def _answer(self, row: Row, found: Sequence[Candidate], null: float, *, is_ordered: bool) -> SpanAnswer:
         context, name = str(row["context"]), str(row.get("id", ""))
         kept: dict[str, Candidate] = {}
         for one in found:
@@ -323,8 +330,8 @@ class SpanTask:
         probs = odds / odds.sum()
         is_none = self.threshold is not None and null - first.score > self.threshold
         if is_none:
-            return SpanAnswer(name, "", None, None, float(probs[-1]), null - first.score, best)
-        return SpanAnswer(name, best, first.start, first.end, float(probs[0]), null - first.score, best)
+            return SpanAnswer(name, "", None, None, float(probs[-1]), null - first.score, best, is_ordered)
+        return SpanAnswer(name, best, first.start, first.end, float(probs[0]), null - first.score, best, is_ordered)
 
     def _row_windows(
         self,
@@ -354,6 +361,13 @@ class SpanTask:
                 ids, types, number, None, 1.0, seen, 0 if index else int(is_first.sum()),
                 np.arange(len(ids), dtype=np.int32), begin, context.offset_mapping[left:right], owned, start, end,
             )  # fmt: skip
+
+
+def unconstrained(window: SpanWindow, logits: np.ndarray) -> tuple[float, bool]:
+    """The sum of a window's greatest start and end logits, (T, 2), and whether they make a stretch of its text."""
+    start, end = logits.argmax(0).tolist()
+    is_ordered = window.begin <= start <= end < window.begin + len(window.offsets)
+    return float(logits[start, 0] + logits[end, 1]), is_ordered
 
 
 def _gold_tokens(row: Row, offsets: np.ndarray) -> tuple[int, int] | None:
