@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,55 @@ def write_tags(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
         ]
         sentences.append("".join(f"{word}\t{tag}\n" for word, tag in zip(words, tags, strict=True)))
     path.write_text("\n".join(sentences), encoding="utf-8")
+    return path
+
+
+def choice_rows(number: int, *, most: int = 3, longest: int = 6, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows of context, question and options: the option of the context's kind is right; 2 to `most` options."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for i, row in enumerate(toy_rows(number, seed=seed, longest=longest)):
+        others = [kind for kind in KINDS if kind != row["label"]]
+        count = most if most <= 3 else 2 + i % (most - 1)
+        kinds = [others[j % 2] for j in range(count - 1)]
+        options = [f"a {random.choice(KINDS[kind])}" for kind in kinds]
+        label = int(random.integers(0, count))
+        options.insert(label, f"it {random.choice(KINDS[row['label']])}")
+        rows.append({"context": row["text"], "question": "we saw ?", "choices": options, "label": label})
+    return rows
+
+
+def pair_rows(number: int, *, seed: int = 0, longest: int = 6) -> list[dict[str, Any]]:
+    """Rows of two texts, the first of which speaks of an animal, and a score: 5 where the second does too, else 1."""
+    random = np.random.default_rng(seed)
+    rows = toy_rows(number, seed=seed, longest=longest, kinds=("animal", "colour", "animal", "metal"))
+    return [
+        {
+            "sentence1": f"a {random.choice(FILLERS)} {random.choice(KINDS['animal'])}",
+            "sentence2": row["text"],
+            "score": 5 if row["label"] == "animal" else 1,
+        }
+        for row in rows
+    ]
+
+
+def triplet_rows(number: int, *, seed: int = 0, longest: int = 6) -> list[dict[str, Any]]:
+    """Rows of anchor, positive (the same kind of thing) and negative (another)."""
+    random = np.random.default_rng(seed)
+    kinds = list(KINDS)
+    rows = []
+    for i, row in enumerate(toy_rows(number, seed=seed, longest=longest)):
+        word = next(word for word in row["text"].split() if word in KINDS[row["label"]])
+        other = kinds[(kinds.index(row["label"]) + 1) % len(kinds)]
+        negative = f"now {random.choice(KINDS[other])}"
+        rows.append({"anchor": row["text"], "positive": f"old {word} {FILLERS[i % 16]}", "negative": negative})
+    return rows
+
+
+def write_choices(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """The same rows as `write_rows` writes, as questions with three options, or such questions; JSON lines."""
+    rows = rows if "choices" in rows[0] else choice_rows(len(rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 

@@ -15,8 +15,10 @@ from bertworks.finetune.network import Network
 from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.finetune.run import finetune
 from bertworks.finetune.setup import Prepared, prepare_run
+from bertworks.tasks.choice import ChoiceTask
 from bertworks.tasks.tagging import TagWindow
-from finetune_support import model_folder, toy_recipe, toy_rows, write_rows, write_tags
+from bertworks.tasks.task import member_of
+from finetune_support import model_folder, toy_recipe, toy_rows, write_choices, write_rows, write_tags
 
 STEPS = 50
 
@@ -73,6 +75,10 @@ def collate(prepared: Prepared, step: int) -> dict[str, torch.Tensor]:
         ids[row, :n], types[row, :n], mask[row, :n] = window.input_ids, window.token_type_ids, 1
     tensors = {"input_ids": ids, "token_type_ids": types, "attention_mask": mask}
     inputs = {name: torch.from_numpy(value) for name, value in tensors.items()}
+    if isinstance(task, ChoiceTask):
+        options = max(member_of(window) for window in windows) + 1
+        shaped = {name: value.view(-1, options, longest) for name, value in inputs.items()}
+        return {**shaped, "labels": task.targets(windows)[::options, 2]}
     if not isinstance(windows[0], TagWindow):
         return {**inputs, "labels": task.targets(windows)}
     labels = np.full(ids.shape, -100)
@@ -96,7 +102,9 @@ def assert_close(ours: list[float], theirs: list[float]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("write", "name"), [(write_rows, "train.csv"), (write_tags, "train.conll")], ids=["classes", "tags"]
+    ("write", "name"),
+    [(write_rows, "train.csv"), (write_tags, "train.conll"), (write_choices, "train.jsonl")],
+    ids=["classes", "tags", "options"],
 )
 def test_fifty_losses_of_a_random_model(write: Callable[..., Path], name: str, tmp_path: Path) -> None:
     start = model_folder(tmp_path / "start", dropout=0.0)

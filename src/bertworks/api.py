@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from bertworks.base.errors import BertworksError
 from bertworks.tasks.task import TaskName
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bertworks.model.encoder import BertEncoder
     from bertworks.predict.directory import ModelDirectory
     from bertworks.predict.fill import Fill
+    from bertworks.tasks.embedding import EmbedAnswer
     from bertworks.tasks.task import Answer
     from bertworks.text.tokenizer import Tokenizer
 
@@ -72,7 +73,7 @@ class Model:
         """One answer a row, in order: of its task, as `to_json` of each tells (docs/formats.md).
 
         rows  texts; pairs of texts as tuples; or dicts by role: `text`; `sentence1` and `sentence2`; `tokens`, words to
-              be tagged; `question` and `context`
+              be tagged; `question` and `context`; `context` or `question` or both, with `choices`
         Raises BertworksError where the model was not fine-tuned, or a row is not what it reads.
         """
         from bertworks.predict.evaluate import check_shape, for_rows
@@ -101,7 +102,8 @@ class Model:
         layers   0 = after the embeddings, 1 … = after each layer, negative from the end; several, or "all"
         pooling  "mean", "cls" or "max"
         unit     "piece" gives a list of (T, hidden), or (layers, T, hidden) where several are asked for
-        A text longer than the model is read in overlapping windows.
+        A text longer than the model is read in overlapping windows. A model of `--task embed` gives the vectors that it
+        was trained to give, those of `predict`.
         """
         from bertworks.predict.encode import encode
 
@@ -110,6 +112,12 @@ class Model:
         for number, text in enumerate(texts, 1):
             if not isinstance(text, str):
                 raise BertworksError(f"text {number} is {text!r:.60}, not a text", "give a list of strings")
+        usual = (layers, pooling, unit, max_length) == (-1, "mean", "text", None)
+        if usual and len(texts) and self.task == "embed":  # as it was trained, long texts included
+            import numpy as np
+
+            answers = cast("list[EmbedAnswer]", self.predict(texts))
+            return np.stack([answer.vectors[0] for answer in answers])
         return encode(
             self._encoder, self._tokenizer, texts, layers=layers, pooling=pooling, unit=unit, max_length=max_length
         )

@@ -26,10 +26,12 @@ def run(args: argparse.Namespace) -> None:
     from bertworks.predict.evaluate import evaluate_table
     from bertworks.read.tables import read_table
 
-    table = read_table(args.data, columns=args.columns, encoding=args.encoding)
+    opened = open_model(args.model, args.device, args.dtype)
+    lacks = opened.task.name == "embed"
+    table = read_table(args.data, columns=args.columns, encoding=args.encoding, may_lack_gold=lacks)
     for line in table.lines():
         logging.getLogger(__name__).info("%s", line)
-    scored = evaluate_table(open_model(args.model, args.device, args.dtype), table)
+    scored = evaluate_table(opened, table)
     if args.json:
         print_json(scored.to_json())
         return

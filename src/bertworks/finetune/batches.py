@@ -3,7 +3,9 @@
 Which windows a step sees, and how they lie, is a pure function of the recipe, the seed and the step; so a resumed run
 needs no more than the step to go on.
 
-Letters: W windows of one update, R rows of a micro-batch, L row length.
+A bundle is what one micro-batch must hold together: a window by itself, or all windows of a row whose loss joins them.
+
+Letters: W windows of one update, B bundles, R rows of a micro-batch, L row length.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -18,7 +21,7 @@ from torch import Tensor
 
 from bertworks.base.randomness import generator
 from bertworks.model.layout import Rows, first_fit, lay
-from bertworks.tasks.task import Task, Window
+from bertworks.tasks.task import MemberWindow, Task, Window, member_of
 
 _SHORTEST_ROW = 64  # tokens; shorter rows leave matrix products too small and fill badly
 
@@ -33,6 +36,7 @@ class MicroBatch:
     group                       number of the length group within the update
     first_row, first_read       rows and tokens read of that group that came before: the places of dropout
     tokens                      without padding
+    across                      the loss joins all micro-batches of the update
     """
 
     rows: Rows
@@ -43,6 +47,7 @@ class MicroBatch:
     first_row: int
     first_read: int
     tokens: int
+    across: bool = False
 
     def to(self, device: torch.device) -> MicroBatch:
         """The same micro-batch on another device."""
@@ -57,7 +62,7 @@ class TrainingBatches:
 
     windows        of all training rows, grouped by row, ids already those of the table in training
     batch_size     rows an update; the last one of an epoch may be smaller
-    train_windows  of one row in one update; of a longer row other ones are drawn every epoch
+    train_windows  of one text in one update; of a longer one other windows are drawn every epoch
     """
 
     def __init__(
@@ -85,39 +90,43 @@ class TrainingBatches:
         return self._order[index * self._batch_size : (index + 1) * self._batch_size]
 
     def windows_of(self, step: int) -> list[Window]:
-        """The windows of an update; of a row with too many, some, with weights that still add up to the row's 1."""
+        """The windows of an update; of a text with too many, some, with weights that still add up to the row's 1."""
+        epoch = step // self.steps_per_epoch
         chosen: list[Window] = []
         for row in self.rows_of(step).tolist():
-            windows = self._windows[row]
-            if len(windows) > self._train_windows:
-                epoch = step // self.steps_per_epoch
-                drawn = generator("finetune windows", self._seed, epoch, row).choice(
-                    len(windows), self._train_windows, replace=False
-                )
-                share = sum(window.weight for window in windows) / self._train_windows
-                windows = [dataclasses.replace(windows[i], weight=share) for i in sorted(drawn.tolist())]
-            chosen.extend(windows)
+            for _, windows in groupby(self._windows[row], member_of):
+                chosen.extend(self._drawn(list(windows), epoch, row))
         return chosen
+
+    def _drawn(self, windows: list[Window], epoch: int, row: int) -> list[Window]:
+        """At most `train_windows` of the windows of one text; the texts of a row that are as long get the same ones."""
+        if len(windows) <= self._train_windows:
+            return windows
+        drawn = generator("finetune windows", self._seed, epoch, row).choice(
+            len(windows), self._train_windows, replace=False
+        )
+        share = sum(window.weight for window in windows) / self._train_windows
+        return [dataclasses.replace(windows[i], weight=share) for i in sorted(drawn.tolist())]
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
         """Update `step` (from 0), ready for the model."""
-        windows = self.windows_of(step)
-        lengths = np.fromiter((len(window.input_ids) for window in windows), np.int64, len(windows))
+        together = bundles(self.windows_of(step))
+        longest = np.array([max(len(window.input_ids) for window in bundle) for bundle in together])
         made: list[MicroBatch] = []
-        for group, (members, row_length) in enumerate(length_groups(lengths)):
-            made.extend(self._packed([windows[i] for i in members.tolist()], lengths[members], row_length, group))
+        for group, (members, row_length) in enumerate(length_groups(longest)):
+            made.extend(self._packed([together[i] for i in members.tolist()], row_length, group))
         return made
 
-    def _packed(self, windows: list[Window], lengths: np.ndarray, row_length: int, group: int) -> list[MicroBatch]:
-        row_of, start_of, n_rows = first_fit(lengths, row_length)
+    def _packed(self, together: list[list[Window]], row_length: int, group: int) -> list[MicroBatch]:
+        row_of, start_of, borders = places(together, row_length)
+        windows = [window for bundle in together for window in bundle]
         order = np.lexsort((start_of, row_of))  # as they stand, so that a sequence has one number however rows are cut
-        row_of, start_of, lengths = row_of[order], start_of[order], lengths[order]
+        row_of, start_of = row_of[order], start_of[order]
         windows = [windows[i] for i in order.tolist()]
-        rows_each = max(1, self._micro_batch_tokens // row_length)
+        lengths = np.fromiter((len(window.input_ids) for window in windows), np.int64, len(windows))
         made: list[MicroBatch] = []
         seen = 0
-        for first in range(0, n_rows, rows_each):
-            last = min(n_rows, first + rows_each)
+        for first, last in cuts(borders, max(1, self._micro_batch_tokens // row_length)):
             members = np.flatnonzero((row_of >= first) & (row_of < last))
             part = [windows[i] for i in members.tolist()]
             rows = lay(
@@ -131,9 +140,52 @@ class TrainingBatches:
             ).reading([window.places for window in part])
             task = self._task
             targets, weights, count = task.targets(part), task.weights(part), task.loss_count(part)
-            made.append(MicroBatch(rows, targets, weights, count, group, first, seen, int(lengths[members].sum())))
+            tokens, is_joined = int(lengths[members].sum()), isinstance(part[0], MemberWindow) and part[0].across
+            made.append(MicroBatch(rows, targets, weights, count, group, first, seen, tokens, is_joined))
             seen += len(rows.read_index)
         return made
+
+
+def bundles(windows: Sequence[Window]) -> list[list[Window]]:
+    """The windows by what must stay together, in order."""
+    if isinstance(windows[0], MemberWindow) and not windows[0].across:
+        return [list(bundle) for _, bundle in groupby(windows, lambda window: window.row)]
+    return [[window] for window in windows]
+
+
+def places(together: Sequence[Sequence[Window]], row_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row and start of each window, in the order of the bundles, and the rows at which a micro-batch may begin or end.
+
+    A bundle that fits into a row lies in it side by side, with other bundles; a larger one has rows of its own.
+    """
+    lengths = [np.array([len(window.input_ids) for window in bundle]) for bundle in together]
+    totals = np.array([int(part.sum()) for part in lengths])
+    is_small = totals <= row_length
+    small_rows, small_starts, n_rows = first_fit(totals[is_small], row_length)
+    row_of: list[np.ndarray] = []
+    start_of: list[np.ndarray] = []
+    borders = list(range(n_rows + 1))
+    fitted = iter(zip(small_rows.tolist(), small_starts.tolist(), strict=True))
+    for part, is_one_row in zip(lengths, is_small.tolist(), strict=True):
+        if is_one_row:
+            row, start = next(fitted)
+            row_of.append(np.full(len(part), row))
+            start_of.append(start + np.cumsum(part) - part)
+        else:
+            rows, starts, n = first_fit(part, row_length)
+            row_of.append(borders[-1] + rows)
+            start_of.append(starts)
+            borders.append(borders[-1] + n)
+    return np.concatenate(row_of), np.concatenate(start_of), np.array(borders)
+
+
+def cuts(borders: np.ndarray, rows_each: int) -> list[tuple[int, int]]:
+    """Rows [first, last) of each micro-batch: as many as `rows_each` allows, and never a part of a bundle."""
+    made: list[tuple[int, int]] = []
+    while (first := made[-1][1] if made else 0) < borders[-1]:
+        fitting = borders[(borders > first) & (borders <= first + rows_each)]
+        made.append((first, int(fitting[-1] if len(fitting) else borders[borders > first][0])))
+    return made
 
 
 def length_groups(lengths: np.ndarray) -> list[tuple[np.ndarray, int]]:

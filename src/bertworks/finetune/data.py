@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from bertworks.base.errors import BertworksError
 from bertworks.finetune.recipe import DataRecipe
 from bertworks.read.tables import Table, read_table
+from bertworks.tasks.embedding import EmbedTask
 from bertworks.tasks.infer import TagWishes, infer_task
+from bertworks.tasks.matches import with_matches
 from bertworks.tasks.split import are_documents_whole, content_key, split_rows
 from bertworks.tasks.task import Row, Task
 
@@ -49,9 +51,10 @@ def read_data(recipe: DataRecipe) -> Data:
     if not recipe.train:
         raise BertworksError("no rows to train on", "name a file: `--train F`")
     columns, encoding = recipe.columns, recipe.encoding
-    train = read_table(recipe.train, columns=columns, encoding=encoding)
+    lacks = recipe.task == "embed"  # pairs that all match need no label
+    train = read_table(recipe.train, columns=columns, encoding=encoding, may_lack_gold=lacks)
     others = {
-        name: read_table(path, columns=columns, encoding=encoding)
+        name: read_table(path, columns=columns, encoding=encoding, may_lack_gold=lacks)
         for name, path in (("dev", recipe.dev), ("test", recipe.test))
         if path is not None
     }
@@ -63,6 +66,8 @@ def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
     wishes = TagWishes(recipe.scheme, recipe.decoder, recipe.context)
     inferred = infer_task(train, recipe.task, truncation=recipe.truncation, tags=wishes)
     task = inferred.task
+    if isinstance(task, EmbedTask):
+        task, train, others = with_matches(task, train, others)
     for table in others.values():
         task.check(table)
     tables = {"train": train, **others}

@@ -11,11 +11,13 @@ import numpy as np
 import torch
 
 from bertworks.predict.run import window_logits
-from bertworks.tasks.task import Task, Window
+from bertworks.tasks.task import MemberWindow, Task, Window
 
 if TYPE_CHECKING:
     from bertworks.finetune.network import Network
     from bertworks.finetune.setup import Prepared
+
+JOINED_ROWS = 256  # of dev whose loss is computed together where it joins rows; in training an update's are
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,13 @@ def evaluate(network: Network, prepared: Prepared) -> Evaluation:
 
 def mean_loss(task: Task, windows: Sequence[Window], logits: Sequence[np.ndarray]) -> float:
     """Loss over rows, as training computes it without dropout."""
-    flat = np.concatenate([np.atleast_2d(output) for output in logits])
-    total = task.loss_sum(torch.from_numpy(flat), task.targets(windows), task.weights(windows))
-    loss = float(total) / task.loss_count(windows)
+    flat = torch.from_numpy(np.concatenate([np.atleast_2d(output) for output in logits]))
+    targets, weights = task.targets(windows), task.weights(windows)
+    if isinstance(windows[0], MemberWindow) and windows[0].across:  # block by block, or memory grows with rows squared
+        block = torch.tensor([window.row // JOINED_ROWS for window in windows])
+        parts = [block == number for number in range(int(block.max()) + 1)]
+        total = sum(float(task.loss_sum(flat[part], targets[part], weights[part])) for part in parts)
+    else:
+        total = float(task.loss_sum(flat, targets, weights))
+    loss = total / task.loss_count(windows)
     return loss if math.isfinite(loss) else math.inf

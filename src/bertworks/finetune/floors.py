@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 
 import numpy as np
 
 from bertworks.finetune.data import Data
+from bertworks.tasks.choice import ChoiceAnswer, ChoiceTask
 from bertworks.tasks.intent_slots import FrameAnswer, FrameTask
 from bertworks.tasks.sentence import Answer, SentenceTask
 from bertworks.tasks.tagging import TagAnswer, TagTask
@@ -26,6 +27,8 @@ FLOORS = {
     "majority": "most frequent label",
     "tfidf": "TF-IDF + logistic regression",
     "word": "each word's most frequent tag",  # and of intent-slots the most frequent class
+    "place": "most frequent place of the right option",
+    "options": "TF-IDF + logistic regression of the options alone",
 }
 
 
@@ -38,6 +41,8 @@ def floors(data: Data) -> dict[str, dict[str, dict[str, float]]]:
         return {"word": {name: task.score(tags[name], rows) for name, rows in judged.items()}}
     if isinstance(task, FrameTask):
         return {"word": {name: most_frequent_frames(task, data.train, rows) for name, rows in judged.items()}}
+    if isinstance(task, ChoiceTask):
+        return choice_floors(task, data.train, judged)
     if not isinstance(task, SentenceTask) or task.kind != "classify":
         return {}
     gold = [int(task.gold(row, "train")) for row in data.train]
@@ -46,6 +51,32 @@ def floors(data: Data) -> dict[str, dict[str, dict[str, float]]]:
     if len(data.train) <= MOST_ROWS and judged:
         predict = tfidf_classifier(data.train, gold)
         found["tfidf"] = {name: scored(data, predict(rows), rows) for name, rows in judged.items()}
+    return found
+
+
+def choice_floors(
+    task: ChoiceTask, train: Sequence[Row], judged: Mapping[str, Sequence[Row]]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """The place where the right option stands most often, and how far the options alone give it away."""
+    gold = [task.gold(row, "train") for row in train]
+    place = Counter(gold).most_common(1)[0][0]
+
+    def accuracy(chosen: Sequence[int], rows: Sequence[Row]) -> dict[str, float]:
+        return task.score([ChoiceAnswer(number, "", []) for number in chosen], rows)
+
+    found = {"place": {name: accuracy([place] * len(rows), rows) for name, rows in judged.items()}}
+    options = [{"text": option} for row in train for option in row["choices"]]
+    if len(options) > MOST_ROWS or not judged:
+        return found
+    right = [int(i == number) for row, number in zip(train, gold, strict=True) for i in range(len(row["choices"]))]
+    odds = fitted(options, np.asarray(right), np.arange(len(options)), *USUAL, odds=True)
+
+    def likeliest(rows: Sequence[Row]) -> list[int]:
+        asked = [{"text": option} for row in rows for option in row["choices"]]
+        ends = np.cumsum([len(row["choices"]) for row in rows])
+        return [int(part.argmax()) for part in np.split(odds(asked, np.arange(len(asked))), ends[:-1])]
+
+    found["options"] = {name: accuracy(likeliest(rows), rows) for name, rows in judged.items()}
     return found
 
 
@@ -107,9 +138,15 @@ def folds(target: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 
 def fitted(
-    rows: Sequence[Row], target: np.ndarray, chosen: np.ndarray, ngrams: int, strength: float
+    rows: Sequence[Row],
+    target: np.ndarray,
+    chosen: np.ndarray,
+    ngrams: int,
+    strength: float,
+    *,
+    odds: bool = False,
 ) -> Callable[[Sequence[Row], np.ndarray], np.ndarray]:
-    """TF-IDF of words up to `ngrams` in a row, and logistic regression, of the chosen rows."""
+    """TF-IDF of words up to `ngrams` in a row, and logistic regression, of the chosen rows; `odds` of two classes."""
     from scipy.sparse import hstack
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -129,7 +166,8 @@ def fitted(
 
     def predict(asked: Sequence[Row], places: np.ndarray) -> np.ndarray:
         blocks = [vectorizers[role].transform([asked[i][role] for i in places]) for role in roles]
-        answers: np.ndarray = model.predict(hstack(blocks).tocsr())
+        matrix = hstack(blocks).tocsr()
+        answers: np.ndarray = model.decision_function(matrix) if odds else model.predict(matrix)
         return answers
 
     return predict

@@ -48,12 +48,45 @@ class Objective:
     def __init__(self, model: TaskNetwork, task: Task, dropout: BatchDropout | None) -> None:
         self.model, self.task, self.dropout = model, task, dropout
         self.step = 0
+        self._ahead: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def look_ahead(self, batches: Sequence[MicroBatch]) -> None:
+        """Where the loss joins all micro-batches of an update: the gradient of the loss by the outputs, once for all.
+
+        GradCache (Gao et al. 2021, section 3.2): outputs of all micro-batches without a graph, the loss of all together
+        and its gradient by them; then each micro-batch goes through again and takes its part back into the weights.
+        Exact, because dropout is the same at both times. Nothing is done for other losses, or for one micro-batch.
+        """
+        self._ahead.clear()
+        if len(batches) == 1 or not batches[0].across:
+            return
+        with torch.no_grad():
+            parts = [self._outputs(batch) for batch in batches]
+        whole = torch.cat(parts).requires_grad_()
+        targets, weights = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("targets", "weights"))
+        loss = self.task.loss_sum(whole, targets, weights)
+        (gradient,) = torch.autograd.grad(loss, whole)
+        values = [loss.detach(), *[torch.zeros_like(loss)] * (len(batches) - 1)]  # told once, with the first one
+        for batch, part, value in zip(
+            batches, torch.split(gradient, [len(part) for part in parts]), values, strict=True
+        ):
+            self._ahead[id(batch)] = part, value
 
     def __call__(self, batch: MicroBatch, scales: Mapping[str, float]) -> dict[str, Tensor]:
         """The loss sum times its scale."""
+        outputs = self._outputs(batch)
+        if id(batch) in self._ahead:
+            gradient, value = self._ahead[id(batch)]
+            pulled = (outputs * gradient).sum()
+            loss = pulled - pulled.detach() + value
+        else:
+            loss = self.task.loss_sum(outputs, batch.targets, batch.weights)
+        return {"loss": loss * scales["loss"]}
+
+    def _outputs(self, batch: MicroBatch) -> Tensor:
         dropout = None if self.dropout is None else self.dropout.at(self.step, batch)
-        logits = self.model(batch.rows, dropout, direct=True)
-        return {"loss": self.task.loss_sum(logits, batch.targets, batch.weights) * scales["loss"]}
+        outputs: Tensor = self.model(batch.rows, dropout, direct=True)
+        return outputs
 
 
 def loss_count(batches: Sequence[MicroBatch]) -> dict[str, float]:

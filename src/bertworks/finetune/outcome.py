@@ -125,7 +125,7 @@ def write_predictions(path: Path, rows: Sequence[Row], lines: Sequence[int], ans
     with whole_file(path, text=True) as handle:
         for row, line, answer in zip(rows, lines, answers, strict=True):
             answer_json = answer.to_json()
-            if "scores" in answer_json:
+            if isinstance(answer_json.get("scores"), dict):
                 best = sorted(answer_json["scores"].items(), key=lambda item: -item[1])[:_SCORES]
                 answer_json["scores"] = {label: round(score, 6) for label, score in best}
             told = {"line": line, "row": dict(row), "answer": answer_json}

@@ -100,11 +100,13 @@ class Loop:
         saved = began
         with StopWish() as wish, Progress(self.plan.steps, "updates", "finetune", begun=state.step) as bar:
             while state.step < self.plan.steps and wish.signal_name is None and not self._is_patience_over():
-                micro_batches = self.batches.micro_batches(state.step)
+                device = self.prepared.machine.device
+                micro_batches = [batch.to(device) for batch in self.batches.micro_batches(state.step)]
                 lr = self.schedule.lr(state.step)
                 objective.step = state.step
+                objective.look_ahead(micro_batches)
                 report = train_step(
-                    [batch.to(self.prepared.machine.device) for batch in micro_batches],
+                    micro_batches,
                     loss_count(micro_batches),
                     objective,
                     self.network.parameters,

@@ -37,6 +37,8 @@ LEARNT_ROLES = (
     "question",
     "context",
     "answers",
+    "choices",
+    "negative",
 )
 TRAINING_EFFICIENCY = 0.5  # of the matrix rate that a step of short texts reaches (docs/performance.md)
 

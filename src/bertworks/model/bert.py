@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bertworks.model.config import BertConfig
 from bertworks.model.dropout import Dropout
+from bertworks.model.embedding import BertForEmbedding
 from bertworks.model.encoder import BertEncoder
 from bertworks.model.heads import Classifier, MaskedTokenHead, NextSentenceHead, Pooler, SpanHead
 from bertworks.model.initialise import seeded
@@ -211,4 +212,4 @@ class BertForSpan(nn.Module):
         return logits
 
 
-TaskNetwork: TypeAlias = BertForSentence | BertForTokens | BertForSpan
+TaskNetwork: TypeAlias = BertForSentence | BertForTokens | BertForSpan | BertForEmbedding

@@ -13,6 +13,7 @@ from bertworks.base.errors import BertworksError
 from bertworks.base.files import read_json, whole_directory, whole_file, write_json
 from bertworks.model.bert import BertForPreTraining, BertForSentence, BertForTokens, TaskNetwork
 from bertworks.model.config import BertConfig
+from bertworks.model.embedding import BertForEmbedding
 from bertworks.model.encoder import BertEncoder
 from bertworks.model.initialise import seeded
 from bertworks.model.names import HEAD_NAMES, HEADS, hf_names, with_prefix
@@ -29,6 +30,7 @@ ARCHITECTURES = {
     "BertForSentence": "BertForSequenceClassification",
     "BertForTokens": "BertForTokenClassification",
     "BertForSpan": "BertForQuestionAnswering",
+    "BertForEmbedding": "BertModel",
     "BertEncoder": "BertModel",
 }
 
@@ -88,7 +90,7 @@ def load_for_task(
     """
     config = read_config(path)
     weights = read_weights(path)
-    stored = canonical(weights).get(HEADS[network.head] + "weight")
+    stored = canonical(weights).get(HEADS[network.head] + "weight") if network.head else ()
     if outputs is None and stored is None:
         lacking = HEAD_NAMES[network.head]
         raise BertworksError(f"{path}: has no {lacking}", "fine-tune it first with `bertworks finetune`")
@@ -118,10 +120,10 @@ def fill(
 def to_hf(module: nn.Module, *, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
     """A module's parameters by Hugging Face's names, on the CPU; fused ones are split, tied ones stand there once.
 
-    A bare encoder gets no `bert.` in front, as transformers' BertModel.
+    A bare encoder, and one without a head, gets no `bert.` in front, as transformers' BertModel.
     """
     config = config_of(module)
-    is_bare = not hasattr(module, "encoder")
+    is_bare = not hasattr(module, "encoder") or isinstance(module, BertForEmbedding)
     tensors = {}
     for name, parameter in module.named_parameters():
         theirs = hf_names(name, config.pre_norm)

@@ -19,6 +19,8 @@ from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig
 from bertworks.model.pretrained import load_for_task, load_pre_training, read_config, read_config_json
 from bertworks.tasks.answering import SpanTask
+from bertworks.tasks.choice import ChoiceTask
+from bertworks.tasks.embedding import EmbedTask
 from bertworks.tasks.known import task_from_settings
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.schemes import scheme_of
@@ -108,7 +110,7 @@ def task_of(path: Path) -> Task | None:
             return None
         return task_from_settings(read_settings(path)["task"])
     architectures = read_config_json(path).get("architectures") or [""]
-    kinds = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
+    kinds = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
     return task_of_config(path) if str(architectures[0]).endswith(kinds) else None
 
 
@@ -134,6 +136,28 @@ def read_settings(path: Path) -> dict[str, Any]:
 def write_settings(folder: Path, task: Task, max_length: int) -> None:
     """Write `bertworks.json`, all that prediction needs beside weights and vocabulary."""
     write_json(folder / SETTINGS_FILE, {"format": FORMAT, "max_length": max_length, "task": task.settings()})
+    if isinstance(task, EmbedTask):
+        write_for_sentence_transformers(folder, max_length)
+
+
+def write_for_sentence_transformers(folder: Path, max_length: int) -> None:
+    """The files by which sentence-transformers knows how a folder's vectors are made; it cuts texts at `max_length`."""
+    kinds = ("Transformer", "Pooling")
+    modules = [
+        {"idx": i, "name": str(i), "path": f"{i}_{kind}" if i else "", "type": f"sentence_transformers.models.{kind}"}
+        for i, kind in enumerate(kinds)
+    ]
+    pooling = {
+        "word_embedding_dimension": read_config(folder).hidden_size,
+        "pooling_mode_cls_token": False,
+        "pooling_mode_mean_tokens": True,
+        "pooling_mode_max_tokens": False,
+        "pooling_mode_mean_sqrt_len_tokens": False,
+    }
+    write_json(folder / "modules.json", modules)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
+    (folder / "1_Pooling").mkdir(exist_ok=True)
+    write_json(folder / "1_Pooling" / "config.json", pooling)
 
 
 def task_of_config(path: Path) -> Task:
@@ -144,6 +168,8 @@ def task_of_config(path: Path) -> Task:
     content = read_config_json(path)
     if str((content.get("architectures") or [""])[0]).endswith("ForQuestionAnswering"):
         return SpanTask()
+    if str((content.get("architectures") or [""])[0]).endswith("ForMultipleChoice"):
+        return ChoiceTask()
     kind = content.get("problem_type")
     id2label = content.get("id2label") or {}
     names = tuple(str(id2label[key]) for key in sorted(id2label, key=int))

@@ -10,6 +10,8 @@ from bertworks.base.progress import Progress
 from bertworks.predict.directory import ModelDirectory
 from bertworks.predict.run import predict_rows
 from bertworks.read.tables import Table
+from bertworks.tasks.embedding import EmbedTask, Kind
+from bertworks.tasks.matches import as_matches
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.tasks.several import LabelsTask
 from bertworks.tasks.task import Answer
@@ -49,6 +51,10 @@ def evaluate_table(opened: ModelDirectory, table: Table) -> Scored:
     Raises BertworksError, with the line, for a table of another shape or a label the model does not know.
     """
     opened = for_rows(opened, table)
+    if isinstance(opened.task, EmbedTask):
+        judged: Kind = "score" if "score" in table.columns else opened.task.judged
+        table = table if judged == "score" else as_matches(table)
+        opened = dataclasses.replace(opened, task=dataclasses.replace(opened.task, judged=judged))
     opened.task.check(table)
     with Progress(len(table.rows), "rows", "evaluate") as progress:
         found = predict_rows(

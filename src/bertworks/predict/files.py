@@ -28,7 +28,7 @@ PIECE_BYTES = 32 << 20  # read at a time
 HEAD_BYTES = 64 << 10  # of the file's beginning, put before every piece: each is then understood alike
 log = logging.getLogger(__name__)
 
-OUTPUTS = (".jsonl", ".csv", ".tsv", ".conll")
+OUTPUTS = (".jsonl", ".csv", ".tsv", ".conll", ".npz")
 WHOLE = (b"PAR1", b"\xff\xfe", b"\xfe\xff", b"[")  # Parquet, UTF-16 and one JSON list are read in one piece
 
 
@@ -184,8 +184,10 @@ def cut_at_record(data: bytes) -> tuple[bytes, bytes]:
 
 
 def write_answers(predictions: FilePredictions, out: Path) -> int:
-    """Write answers to `.jsonl`, `.csv` or `.tsv`; returns their number."""
+    """Write answers to `.jsonl`, `.csv`, `.tsv`, `.conll` or, vectors, `.npz`; returns their number."""
     form = output_form(out)
+    if form == ".npz":
+        return write_vectors(predictions, out)
     with whole_file(out, text=True) as handle:
         if form == ".jsonl":
             return write_json_lines(predictions, handle)
@@ -226,6 +228,21 @@ def write_delimited(predictions: FilePredictions, handle: IO[str], delimiter: st
 def cell(value: object) -> object:
     """A list of words as a text with spaces, everything else as it is."""
     return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+
+def write_vectors(predictions: FilePredictions, out: Path) -> int:
+    """`vectors`, (n, E) float32, one a row. Raises BertworksError where answers are no vectors."""
+    import numpy as np
+
+    vectors = []
+    for found in predictions:
+        told = found.answer.to_json()
+        if "vector" not in told:
+            raise BertworksError("an .npz file holds vectors of texts, these answers are none", "name a .jsonl or .csv")
+        vectors.append(np.array(told["vector"], np.float32))
+    with whole_file(out) as handle:
+        np.savez(handle, vectors=np.stack(vectors))
+    return len(vectors)
 
 
 def write_conll(predictions: FilePredictions, handle: IO[str]) -> int:

@@ -56,6 +56,11 @@ STS_BENCHMARK = Known(
     ("genre", "filename", "year", "id", "score", "sentence1", "sentence2"),
     short="pad",
 )
+CODAH = Known(
+    "CODAH",
+    None,
+    ("category", "question", *(f"choice{i}" for i in range(4)), "label"),
+)
 
 
 def known(records: Sequence[Sequence[str]]) -> Known | None:
@@ -73,7 +78,14 @@ def known(records: Sequence[Sequence[str]]) -> Known | None:
         return COLA
     if all(_is_sts(record) for record in records):
         return STS_BENCHMARK
+    if all(_is_codah(record) for record in records):
+        return CODAH
     return None
+
+
+def _is_codah(record: Sequence[str]) -> bool:
+    """A letter for the category, or none; a prompt; four endings; the number of the right one."""
+    return len(record) == 7 and len(record[0]) <= 1 and not record[0].isdigit() and record[6] in ("0", "1", "2", "3")
 
 
 def _is_sts(record: Sequence[str]) -> bool:

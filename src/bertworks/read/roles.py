@@ -35,7 +35,8 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "tokens": (("tokens",),),
     "tags": (("tags",), ("ner tags", "pos tags")),
     "spans": (("spans",), ("entities", "ner", "annotations")),
-    "choices": (("choices",), ("endings",)),
+    "choices": (("choices",), ("endings", "options", "candidates", "passages", "documents")),
+    "negative": (("negative",), ("hard negative",)),
     "document": (("document id", "doc id"),),
 }
 PAIRS = (
@@ -55,11 +56,15 @@ PAIRS = (
     ("q1", "q2"),
     ("query1", "query2"),
     ("question", "sentence"),  # QNLI
+    ("anchor", "positive"),
+    ("query", "passage"),
+    ("query", "document"),
+    ("query", "positive"),
 )
 SYNONYMS = {"premise": "sentence1", "hypothesis": "sentence2"}  # roles a user may write that are others
 ROLES = (*NAMES, "sentence1", "sentence2", *SYNONYMS)
 GOLD = ("label", "label_text", "score", "tags", "spans", "answers")
-INPUTS = ("text", "sentence1", "sentence2", "question", "context", "tokens", "choices")
+INPUTS = ("text", "sentence1", "sentence2", "negative", "question", "context", "tokens", "choices")
 SAMPLE = 2000  # rows looked at where a column without a name is judged
 LABEL_CHARS = 40  # a class name is no longer
 
@@ -182,6 +187,8 @@ def _settle(path: str, header: Sequence[str], found: dict[str, int]) -> None:
                 "say which: `--columns text=…` or `--columns sentence1=…,sentence2=…`",
             )
         del found["text"]
+    if "sentence2" not in found or names[found["sentence2"]] != "positive":
+        found.pop("negative", None)  # else a column of figures may be called so
     if "sentence1" in found:
         for role in ("question", "context"):
             found.pop(role, None)
@@ -236,7 +243,7 @@ def _complete(
     labelled: bool,
 ) -> None:
     no_input = not set(INPUTS) & chosen.keys()
-    no_gold = labelled and not set(GOLD) & chosen.keys()
+    no_gold = labelled and not {*GOLD, "negative"} & chosen.keys()
     if not no_input and not no_gold:
         return
     lacks = " and ".join(word for word, lacking in (("the text", no_input), ("the label", no_gold)) if lacking)

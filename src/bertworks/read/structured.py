@@ -9,6 +9,7 @@ from typing import Any
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import json_fault
+from bertworks.read import choices
 from bertworks.read.dialect import Records
 from bertworks.read.squad import is_squad, squad_records
 
@@ -32,9 +33,12 @@ def read_json(path: str, text: str) -> Records:
         if len(lines) > 1:
             return _records([(number, _line(path, number, line)) for number, line in lines], "line", "JSON lines")
         value = _whole(path, text)
-        single = _unwrap(path, value)
+        single = _unwrap(path, value) if choices.questions_of(value) == [value] else None
         return _records([(1, value)], "line", "JSON lines") if single is None else _items(path, single)
-    rows = _unwrap(path, _whole(path, text))
+    whole = _whole(path, text)
+    if choices.questions_of(whole) != [whole]:
+        return _records([(1, whole)], "item", "JSON")
+    rows = _unwrap(path, whole)
     if rows is None:
         raise BertworksError(f"{path}: one JSON object, not a table of rows", "give one object a line, or a list")
     return _items(path, rows)
@@ -61,7 +65,7 @@ def _items(path: str, rows: Sequence[Any]) -> Records:
     if is_squad(rows):
         return squad_records(path, rows)
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
+        if not isinstance(row, dict) and not choices.is_nested([row]):
             raise BertworksError(
                 f"{path}: item {number} of the list is {_kind(row)}, an object was expected",
                 'rows look like {"text": "…", "label": "…"}',
@@ -69,7 +73,10 @@ def _items(path: str, rows: Sequence[Any]) -> Records:
     return _records(list(enumerate(rows, 1)), "item", "a JSON list")
 
 
-def _records(rows: Sequence[tuple[int, Mapping[str, Any]]], unit: str, form: str) -> Records:
+def _records(found: Sequence[tuple[int, Any]], unit: str, form: str) -> Records:
+    rows: Sequence[tuple[int, Mapping[str, Any]]] = choices.flat(found)
+    if rows != found:
+        form += ", questions with options"
     header = list(dict.fromkeys(key for _, row in rows for key in row))
     values = [[row.get(name) for name in header] for _, row in rows]
     return Records(header, values, [number for number, _ in rows], unit, form)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bertworks.base.errors import BertworksError
+from bertworks.read.choices import choices_of, gathered
 from bertworks.read.conll import looks_like_conll, read_conll
 from bertworks.read.dialect import Records, read_delimited
 from bertworks.read.encoding import likely_encoding, not_utf8
@@ -89,17 +90,21 @@ def read_table(
     columns: Mapping[str, str] | None = None,
     labelled: bool = True,
     encoding: str = "utf-8",
+    may_lack_gold: bool = False,
 ) -> Table:
     """Read CSV, TSV, JSON lines, a JSON list, Parquet, a GLUE file, or lines of label and text; packed or not.
 
     columns   role -> column name, before what the names say: {"text": "body", "label": "cat"}
     labelled  True: a label or score is needed, rows without one are dropped and counted; False: every row is kept
     encoding  of a text file; UTF-16 is known by its byte-order mark
+    may_lack_gold  whether a file without any column for a label or score will do where `labelled`
     Raises BertworksError, with the line, for a file that cannot be read as rows.
     """
     with open_file(path) as source:
         raw = source.handle.read()
-    return parse_table(raw, str(path), columns=columns, labelled=labelled, encoding=encoding)
+    return parse_table(
+        raw, str(path), columns=columns, labelled=labelled, encoding=encoding, may_lack_gold=may_lack_gold
+    )
 
 
 def parse_table(
@@ -109,14 +114,20 @@ def parse_table(
     columns: Mapping[str, str] | None = None,
     labelled: bool = True,
     encoding: str = "utf-8",
+    may_lack_gold: bool = False,
 ) -> Table:
     """As `read_table`, from unpacked bytes; `path` serves for messages, and its extension as a hint."""
-    records = _records(raw, path, columns or {}, encoding, labelled=labelled)
+    records = gathered(_records(raw, path, columns or {}, encoding, labelled=labelled), columns or {})
     if not records.values:
         raise BertworksError(f"{path}: no rows, only a header", "there must be at least one row")
     wanted = {**records.columns, **(columns or {})}
     roles = find_roles(
-        path, records.header, records.values, has_header=records.has_header, columns=wanted, labelled=labelled
+        path,
+        records.header,
+        records.values,
+        has_header=records.has_header,
+        columns=wanted,
+        labelled=labelled and not may_lack_gold,
     )
     return _table(path, records, _with_spans(records, roles), labelled=labelled)
 
@@ -208,7 +219,7 @@ def answer_is_off(row: Mapping[str, Any]) -> bool:
 
 def _cell(role: str, value: Any, table: Table, column: str) -> Any:
     """A cell in its role's type; the row's number is the table's last."""
-    if role in ("text", "sentence1", "sentence2", "question", "context", "label_text"):
+    if role in ("text", "sentence1", "sentence2", "negative", "question", "context", "label_text"):
         if isinstance(value, (list, dict)):
             kind = "a list" if isinstance(value, list) else "an object"
             message = f"{table.where(-1)}: column `{column}` holds {kind}, text was expected for {role}"
@@ -232,6 +243,12 @@ def _cell(role: str, value: Any, table: Table, column: str) -> Any:
             message = f"{table.where(-1)}: column `{column}` holds {_shown(value)}, no answers"
             raise BertworksError(message, 'they look like [{"text": "…", "answer_start": 7}]')
         return answers
+    if role == "choices" and value is not None:
+        options = choices_of(value)
+        if options is None:
+            message = f"{table.where(-1)}: column `{column}` holds {_shown(value)}, no list of options"
+            raise BertworksError(message, 'they look like ["one", "another"]')
+        return options
     if role in ("tokens", "tags") and isinstance(value, list):
         return [str(item) if type(item) is int else item for item in value]
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,9 +15,13 @@ from bertworks.base.errors import BertworksError, did_you_mean
 from bertworks.read.roles import plain_name
 from bertworks.read.tables import Table
 from bertworks.tasks.answering import SpanTask
+from bertworks.tasks.choice import ChoiceTask, numbering_of
+from bertworks.tasks.embedding import EmbedTask, score_of
 from bertworks.tasks.intent_slots import FrameTask
 from bertworks.tasks.known import FROM_SETTINGS
 from bertworks.tasks.labels import Labels, canonical, is_number, is_whole
+from bertworks.tasks.matches import is_of_matches
+from bertworks.tasks.reranking import RerankTask
 from bertworks.tasks.schemes import rewritten, scheme_of
 from bertworks.tasks.sentence import Kind, SentenceTask
 from bertworks.tasks.several import LabelsTask, names_of
@@ -31,9 +36,10 @@ MANY_CLASSES = 12  # so many whole numbers in a row from 0 or 1 are classes: usu
 MANY_SCORES = 100  # so many distinct whole numbers, and few rows each, are measurements
 LOOKED_AT = 200  # texts whose characters tell the language
 CJK = re.compile(r"[\u4e00-\u9fff]")
+FEW_LABELS = 3  # so few distinct numbers in a column of labels may be classes
 FEW_ROWS = 20  # below, the share of distinct labels says nothing
 OTHER_FORMS = {
-    "choices": "multiple choice",
+    "choices": "multiple choice without a label",
     "answers": "answers without a question and a text",
     "tags": "tags without words",
 }
@@ -89,6 +95,13 @@ def infer_task(
         return Inferred(tag_task(table, truncation, tags), f"`{table.columns['spans']}` marks stretches of the text")
     if asked == "qa" or (asked is None and {"question", "context", "answers"} <= table.columns.keys()):
         return Inferred(span_task(table), "as asked" if asked else "questions, texts and answers")
+    if asked == "choice" or (asked is None and {"choices", "label"} <= table.columns.keys()):
+        because = "as asked" if asked else f"`{table.columns['choices']}` holds options"
+        return Inferred(choice_task(table, truncation), because)
+    if asked == "embed" or (asked is None and "negative" in table.columns):
+        return Inferred(embed_task(table, truncation), "as asked" if asked else "texts with a match and one apart")
+    if asked == "rerank":
+        return Inferred(rerank_task(table, truncation), "as asked")
     if "text" not in table.columns and not table.is_pair:
         raise BertworksError(
             f"{table.path}: no column for one text or a pair of texts",
@@ -179,6 +192,57 @@ def span_task(table: Table) -> SpanTask:
     sample = "".join(row["context"] for row in table.rows[:LOOKED_AT])
     rule = "cmrc" if 2 * len(CJK.findall(sample)) > len(sample) else "squad"
     return SpanTask(None if all(has_answer) else 0.0, rule)
+
+
+def choice_task(table: Table, truncation: str = "windows") -> ChoiceTask:
+    """Options to choose from: how the labels name the right one.
+
+    Raises BertworksError for rows without a text, two options, or a label among them.
+    """
+    ChoiceTask().check(dataclasses.replace(table, rows=[]))
+    if "label" not in table.columns:
+        raise BertworksError(f"{table.path}: no column for the right option", "name it: `--columns label=…`")
+    return ChoiceTask(numbering_of(table), truncation)
+
+
+def embed_task(table: Table, truncation: str = "windows") -> EmbedTask:
+    """Pairs to learn vectors from: with scores, or with matches, in which case labels say which pairs match.
+
+    Raises BertworksError for rows that are no pairs, and for labels that are neither scores nor say what matches.
+    """
+    if not table.is_pair:
+        raise BertworksError(
+            f"{table.path}: vectors are learnt from pairs of texts", "name them: `--columns sentence1=…,sentence2=…`"
+        )
+    gold = {"score", "label", "label_text"} & table.columns.keys()
+    if "negative" in table.columns or not gold or ("score" not in gold and is_of_matches(table)):
+        return EmbedTask("rank", "rank", truncation=truncation)
+    role = "score" if "score" in gold else "label"
+    values = [str(row.get(role)) for row in table.rows]
+    if not all(map(is_number, values)) or (role == "label" and len(set(values)) <= FEW_LABELS):
+        column, shown = table.columns.get(role, "…"), ", ".join(sorted(set(values))[:6])
+        raise BertworksError(
+            f"{table.path}: labels in `{column}` do not say which pairs match ({shown})",
+            "matches are `entailment` or `1`; where they are scores say so: `--columns score=…`",
+        )
+    return EmbedTask("score", "score", *range_of(table), truncation=truncation)
+
+
+def rerank_task(table: Table, truncation: str = "windows") -> RerankTask:
+    """Queries with passages: the range of their scores. Raises BertworksError for rows without them."""
+    RerankTask().check(dataclasses.replace(table, rows=[]))
+    if not table.is_pair:
+        raise BertworksError(f"{table.path}: has lists of passages", "training wants one passage a row, with its score")
+    return RerankTask(*range_of(table), truncation)
+
+
+def range_of(table: Table) -> tuple[float, float]:
+    """Least and greatest gold score, 0 and 1 where all lie between. Raises BertworksError where all are equal."""
+    scores = [score_of(row, table.where(index)) for index, row in enumerate(table.rows)]
+    low, high = min(scores), max(scores)
+    if low == high:
+        raise BertworksError(f"{table.path}: one score only, {low:g}, in all {len(scores):,} rows", "nothing to learn")
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
 
 def _words(row: Row) -> Sequence[str]:

@@ -7,7 +7,10 @@ from typing import Any
 
 from bertworks.base.errors import BertworksError, did_you_mean
 from bertworks.tasks.answering import SpanTask
+from bertworks.tasks.choice import ChoiceTask
+from bertworks.tasks.embedding import EmbedTask
 from bertworks.tasks.intent_slots import FrameTask
+from bertworks.tasks.reranking import RerankTask
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.tasks.several import LabelsTask
 from bertworks.tasks.tagging import TagTask
@@ -20,6 +23,9 @@ FROM_SETTINGS: dict[str, Callable[[Mapping[str, Any]], Task]] = {
     "tag": TagTask.from_settings,
     "qa": SpanTask.from_settings,
     "intent-slots": FrameTask.from_settings,
+    "choice": ChoiceTask.from_settings,
+    "embed": EmbedTask.from_settings,
+    "rerank": RerankTask.from_settings,
 }
 
 

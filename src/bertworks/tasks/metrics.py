@@ -9,6 +9,8 @@ from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
+MOST_PLACES = 10  # of a ranking that ndcg_at_10 and mrr_at_10 look at
+
 
 def class_metrics(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """Metrics of one class a row.
@@ -35,6 +37,34 @@ def score_metrics(gold: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     gold, predicted  (N,) float
     """
     return {"pearson": _pearson(gold, predicted), "spearman": _pearson(_ranks(gold), _ranks(predicted))}
+
+
+def rank_metrics(ranks: np.ndarray) -> dict[str, float]:
+    """Mean reciprocal rank, and the share of rows whose match stands first; ranks (N,) int from 1."""
+    return {"mrr": float((1 / ranks).mean()), "recall_at_1": float((ranks == 1).mean())}
+
+
+def ranking_metrics(gold: np.ndarray, scores: np.ndarray, query: np.ndarray) -> dict[str, float]:
+    """Metrics of passages ordered by score, each the mean over the queries that have a relevant passage; 0 where none.
+
+    gold    (N,) float 0 to 1, relevant from 0.5 on; its value is the gain of ndcg, discounted by log2(1 + place)
+    scores  (N,) float, the best first; equal ones keep the order of the rows
+    query   (N,) int, which query each passage is for
+    """
+    found: list[tuple[float, float, float]] = []
+    for one in np.unique(query):
+        order = np.flatnonzero(query == one)
+        order = order[np.argsort(-scores[order], kind="stable")]
+        relevant = np.flatnonzero(gold[order] >= 0.5)
+        if not len(relevant):
+            continue
+        discount = 1 / np.log2(np.arange(2, 2 + min(MOST_PLACES, len(order))))
+        gain, best = gold[order][:MOST_PLACES] @ discount, np.sort(gold[order])[::-1][:MOST_PLACES] @ discount
+        reciprocal = 1 / (relevant[0] + 1) if relevant[0] < MOST_PLACES else 0.0
+        precision = float((np.arange(1, len(relevant) + 1) / (relevant + 1)).mean())
+        found.append((float(gain / best), float(reciprocal), precision))
+    means = np.mean(found, 0).tolist() if found else [0.0, 0.0, 0.0]
+    return dict(zip(("ndcg_at_10", "mrr_at_10", "map"), means, strict=True))
 
 
 def _confusion(gold: np.ndarray, predicted: np.ndarray) -> np.ndarray:

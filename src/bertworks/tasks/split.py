@@ -17,6 +17,7 @@ from bertworks.tasks.labels import canonical
 from bertworks.tasks.task import Row
 
 BY_CLASS, BY_SCORE, BY_ROW = "class by class", "tenth by tenth of the scores", "row by row"
+BY_QUERY = "query by query"  # rows of an equal first text stand on one side
 BINS = 10  # of scores: tenths of the rows, by value
 LEAST_DOCUMENTS = 10  # fewer are not held out whole
 LEAST_ROWS = 8  # fewer cannot spare a row for dev that says anything
@@ -25,7 +26,7 @@ LEAST_ROWS = 8  # fewer cannot spare a row for dev that says anything
 def split_rows(rows: Sequence[Row], *, by: str, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Hold out a share of the rows, class by class, tenth by tenth of the scores, or of all rows alike.
 
-    by     BY_CLASS, BY_SCORE or BY_ROW
+    by     BY_CLASS, BY_SCORE, BY_ROW or BY_QUERY
     share  0 < share < 1, of each class, rounded so that the whole comes out right; each class keeps a row in train
     Rows with equal texts, apart from case, spaces and punctuation, stand on one side: dev holds nothing that train has;
     where rows say which document they are of, and there are documents enough, a document stands on one side.
@@ -40,7 +41,8 @@ def split_rows(rows: Sequence[Row], *, by: str, share: float, seed: int) -> tupl
     groups: dict[str, list[int]] = defaultdict(list)
     whole = are_documents_whole(rows)
     for index, row in enumerate(rows):
-        groups[str(row["document"]) if whole else content_key(row)].append(index)
+        key = plain(row["sentence1"]) if by == BY_QUERY else content_key(row)
+        groups[str(row["document"]) if whole else key].append(index)
     strata = _strata(rows, by)
     by_stratum: dict[str, list[list[int]]] = defaultdict(list)
     for key in sorted(groups, key=lambda key: _rank(key, seed)):
@@ -71,6 +73,8 @@ def content_key(row: Row) -> str:
     texts = [row[role] for role in ("text", "sentence1", "sentence2") if isinstance(row.get(role), str)]
     if isinstance(row.get("context"), str):
         texts.append(row["context"])  # questions on one text stay together
+    elif isinstance(row.get("question"), str):
+        texts.append(row["question"])
     if isinstance(row.get("tokens"), (list, tuple)):
         texts.append(" ".join(map(str, row["tokens"])))
     return "\n".join(plain(text) for text in texts)
@@ -92,7 +96,7 @@ def _rank(key: str, seed: int) -> bytes:
 
 def _strata(rows: Sequence[Row], by: str) -> list[str]:
     """The class of each row, or the tenth its score lies in, or one for all."""
-    if by == BY_ROW:
+    if by in (BY_ROW, BY_QUERY):
         return [""] * len(rows)
     if by == BY_SCORE:
         values = np.array([row.get("score", row.get("label", 0)) for row in rows], np.float64)

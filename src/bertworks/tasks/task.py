@@ -6,6 +6,7 @@ C outputs a token read (1 for a score).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 """One row of a table, keyed by role: `text`, `sentence1`, `sentence2`, `label`, `score`, `id` …"""
 
-TaskName = Literal["classify", "labels", "score", "tag", "qa", "intent-slots"]
+TaskName = Literal["classify", "labels", "score", "tag", "qa", "intent-slots", "choice", "embed", "rerank"]
 """The words of `--task`; `known.FROM_SETTINGS` says what stands behind each."""
 
 TRUNCATIONS = ("windows", "truncate", "head+tail")
@@ -61,6 +62,24 @@ class Window:
 
 
 FIRST = np.zeros(1, np.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class MemberWindow(Window):
+    """A window of a row whose loss joins several texts: the options of a question, the two sentences of a pair.
+
+    member  which of the row's texts it reads, from 0
+    across  False: all windows of a row stay in one micro-batch, the loss needs them together; True: the loss joins the
+            rows of the whole update as well (negatives of the batch), see `finetune.objective.Objective.look_ahead`
+    """
+
+    member: int = 0
+    across: bool = False
+
+
+def member_of(window: Window) -> int:
+    """Which of its row's texts a window reads."""
+    return window.member if isinstance(window, MemberWindow) else 0
 
 
 @dataclass(frozen=True)
@@ -217,9 +236,8 @@ class Task(Protocol):
 
 def coverage(windows: Sequence[Window]) -> Coverage:
     """Add up what windows read."""
-    rows: dict[int, int] = {}
-    for window in windows:
-        rows[window.row] = rows.get(window.row, 0) + 1
+    texts = Counter((window.row, member_of(window)) for window in windows)
+    rows = {row for row, _ in texts}
     seen = sum(window.covered for window in windows)
     words = sum(window.words for window in windows)
-    return Coverage(seen, words, len(rows), sum(count > 1 for count in rows.values()))
+    return Coverage(seen, words, len(rows), len({row for (row, _), count in texts.items() if count > 1}))
