@@ -13,7 +13,6 @@ from bertworks.base.files import write_json
 from bertworks.base.progress import Progress
 from bertworks.base.recipe import to_toml
 from bertworks.engine.log_file import logged_to
-from bertworks.engine.optimiser import AdamW
 from bertworks.engine.run_directory import RunDirectory
 from bertworks.engine.schedule import Schedule
 from bertworks.engine.step import StepReport, train_step
@@ -81,7 +80,9 @@ class Loop:
         assert train.batch_size is not None
         self.prepared, self.run, self.settings, self.plan = prepared, run, train, prepared.plan
         self.network = network
-        self.optimiser = AdamW(self.network.parameters, eps=train.adam_epsilon, weight_decay=train.weight_decay)
+        self.optimiser = network.learning.optimiser(
+            network.parameters, eps=train.adam_epsilon, weight_decay=train.weight_decay
+        )
         self.batches = TrainingBatches(
             self.network.compact(prepared.windows),
             prepared.data.task,
@@ -95,22 +96,23 @@ class Loop:
 
     def train(self) -> FinetuneResult:
         """Updates, evaluations, checkpoints; then the outcome."""
-        state, objective = self.state, self.network.objective
+        state = self.state
         began, before = time.monotonic(), state.seconds
         saved = began
         with StopWish() as wish, Progress(self.plan.steps, "updates", "finetune", begun=state.step) as bar:
             while state.step < self.plan.steps and wish.signal_name is None and not self._is_patience_over():
                 micro_batches = self.batches.micro_batches(state.step)
                 lr = self.schedule.lr(state.step)
-                objective.step = state.step
+                self.network.begin(state.step, self.optimiser)
                 report = train_step(
                     [batch.to(self.prepared.machine.device) for batch in micro_batches],
                     loss_count(micro_batches),
-                    objective,
+                    self.network.objective,
                     self.network.parameters,
                     self.optimiser,
                     lr=lr,
                     max_grad_norm=self.settings.max_grad_norm,
+                    second_pass=self.network.second_pass,
                 )
                 self.network.updated(lr, report.finite)
                 self._check_finite(report)
