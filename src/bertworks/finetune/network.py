@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -16,7 +17,7 @@ from bertworks.engine.optimiser import AdamW
 from bertworks.engine.parameters import FlatParameters
 from bertworks.finetune.adversarial import perturbed
 from bertworks.finetune.averages import Average
-from bertworks.finetune.learning import Learning
+from bertworks.finetune.learning import Learning, learnt
 from bertworks.finetune.objective import BatchDropout, Objective
 from bertworks.finetune.setup import Prepared
 from bertworks.finetune.word_table import ActiveWords
@@ -29,6 +30,8 @@ from bertworks.model.shaped import BertForShape
 from bertworks.predict.directory import write_settings
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.tasks.task import Task, Window
+
+log = logging.getLogger(__name__)
 
 WORD_TABLE = "encoder.embeddings.word"
 
@@ -43,12 +46,17 @@ class Network:
         self._start, self._train = prepared.start, recipe.train
         config = prepared.start.config
         self.model = prepared.start.build(task, recipe.train.seed)
+        learning, all_of_them = learnt(self.model)
+        if learning < all_of_them:
+            log.info("%s of %s parameters learn", f"{learning:,}", f"{all_of_them:,}")
         self._words = None  # a frozen table stays as it is
         if self.model.encoder.embeddings.word.requires_grad:
             ids = [window.input_ids for windows in prepared.windows for window in windows]
             self._words = ActiveWords(self.model.encoder.embeddings, ids, recipe.train.weight_decay)
         self.parameters = FlatParameters(self.model, machine.dtype, machine.device)
         self.learning = Learning(self.model, recipe, prepared.plan.steps_per_epoch)
+        if self.learning.lowest(prepared.plan.steps - 1):
+            log.warning("the run ends before the embeddings and the lowest layers begin to learn; `train.epochs` is few")
         self._average = None
         if recipe.train.ema is not None or recipe.train.swa is not None:
             self._average = Average(self.parameters, recipe.train.ema)

@@ -21,9 +21,7 @@ class ModelRecipe:
     start: str = "bertworks-mini"  # run, model directory, packaged name, or preset:NAME (random weights)
     vocab: str | None = None  # folder or vocab.txt: needed by a preset, else the one saved with the checkpoint
     dropout: float | None = setting(None, ge=0, lt=1)  # hidden, attention, classifier; none = as the checkpoint says
-    pooling: Literal["cls", "mean", "max", "last4", "weighted", "attention"] = (
-        "cls"  # what of the states the head reads
-    )
+    pooling: Literal["cls", "mean", "max", "last4", "weighted", "attention"] = "cls"  # of states, for the head
     head: Literal["linear", "mlp"] = "linear"  # mlp = a hidden layer with tanh before the classes
     head_size: int | None = setting(None, ge=1)  # of the mlp's hidden layer; none = the encoder's width
     reinit_layers: int = setting(0, ge=0)  # highest layers, and the pooler, that begin at random again

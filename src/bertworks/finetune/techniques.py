@@ -31,6 +31,8 @@ def techniques(recipe: FinetuneRecipe) -> Iterator[str]:
     if model.head != "linear":
         size = "the encoder's width" if model.head_size is None else str(model.head_size)
         yield f"a hidden layer of {size} in the head"
+    if model.pooling != "cls" or model.head != "linear":
+        yield "this head is bertworks' own: transformers opens the encoder alone"
     if model.reinit_layers:
         yield f"the pooler and the {model.reinit_layers} highest layers begin at random"
     if model.freeze is not None:
@@ -38,7 +40,7 @@ def techniques(recipe: FinetuneRecipe) -> Iterator[str]:
         yield f"embeddings and {lowest} frozen"
     if model.lora_rank is not None:
         targets = ", ".join(model.lora_targets)
-        yield f"LoRA of rank {model.lora_rank}, alpha {model.lora_alpha:g}, on {targets}; the encoder frozen"
+        yield f"LoRA of rank {model.lora_rank}, alpha {model.lora_alpha:g}, on {targets}, the encoder frozen; `adapter/` has them in peft's form"
     if train.layer_decay != 1:
         yield f"rate x {train.layer_decay:g} from layer to layer downwards"
     if train.unfreeze:

@@ -130,9 +130,8 @@ def sorted_out(
         elif kind == "A.weight" and f"{stem}.lora_B.weight" in short:
             pairs[f"{stem}.weight"] = tensor, short[f"{stem}.lora_B.weight"]
         elif kind != "B.weight" or f"{stem}.lora_A.weight" not in short:
-            raise BertworksError(
-                f"{folder / TENSORS}: `{name}` is not read", "only lora_A and lora_B of linear maps are"
-            )
+            what = f"{folder / TENSORS}: `{name}` is not read"
+            raise BertworksError(what, "only pairs of lora_A and lora_B of linear maps are")
     return pairs, whole
 
 
@@ -143,9 +142,7 @@ def with_adapters(weights: Mapping[str, Tensor], folder: PeftFolder, where: str)
         base = tensors.get(name)
         product = tuple(base.shape) if base is not None else None
         if base is None or (len(second), first.shape[1]) != product or len(first) != second.shape[1]:
-            fits = f"({len(second)}, {first.shape[1]})"
-            raise BertworksError(
-                f"{where}: an adapter for `{name}` {fits}, the base has {product}", "name its own base"
-            )
+            found = f"an adapter for `{name}` ({len(second)}, {first.shape[1]}), the base has {product}"
+            raise BertworksError(f"{where}: {found}", "put the model they were made on into adapter_config.json")
         tensors[name] = (base.float() + folder.scale * (second.float() @ first.float())).to(base.dtype)
     return {**tensors, **folder.whole}
