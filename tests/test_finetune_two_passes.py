@@ -14,9 +14,11 @@ from bertworks.finetune.adversarial import perturbed
 from bertworks.finetune.divergence import divergence
 from bertworks.finetune.objective import loss_count
 from bertworks.tasks.answering import SpanTask
+from bertworks.tasks.intent_slots import SLOT, FrameTask
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.tasks.several import LabelsTask
+from bertworks.tasks.tagging import TagTask
 from finetune_steps import Steps, prepared_of, start_folder
 from finetune_support import toy_rows, write_rows
 
@@ -154,3 +156,23 @@ def test_what_has_no_two_distributions_is_refused(place: Path, tmp_path: Path) -
     rows = write_rows(tmp_path / "scores.csv", scores)
     with pytest.raises(BertworksError, match=r"compares two distributions, the task score answers with none"):
         prepared_of(place, train__r_drop=1.0, data__train=str(rows), data__task="score")
+
+
+def test_intents_and_slots_compare_both_their_distributions() -> None:
+    generator = torch.manual_seed(6)
+    one, other = torch.randn(4, 5, generator=generator), torch.randn(4, 5, generator=generator)
+    task = FrameTask(Labels(("go", "come")), TagTask(CLASSES, "plain", written="plain"))
+    targets = torch.tensor([[0, SLOT + 1], [2, SLOT], [1, SLOT], [1, SLOT + 1]])
+    weights = torch.tensor([1.0, 0.5, 0.5, 2.0])
+    found = divergence(task, one, other, targets, weights)
+    expected = 0.0
+    for row, (_, kind) in enumerate(targets.tolist()):
+        part = slice(2, None) if kind == SLOT else slice(0, 2)
+        p, q = torch.softmax(one[row, part], 0).numpy(), torch.softmax(other[row, part], 0).numpy()
+        expected += float(weights[row]) * 0.5 * (rel_entr(p, q) + rel_entr(q, p)).sum()
+    assert float(found) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_a_crf_is_refused(place: Path) -> None:
+    with pytest.raises(BertworksError, match=r"a CRF has one over whole rows"):
+        prepared_of(place, train__r_drop=1.0, data__train=str(place / "tags.conll"), data__decoder="crf")

@@ -56,7 +56,9 @@ class Network:
         self.parameters = FlatParameters(self.model, machine.dtype, machine.device)
         self.learning = Learning(self.model, recipe, prepared.plan.steps_per_epoch)
         if self.learning.lowest(prepared.plan.steps - 1):
-            log.warning("the run ends before the embeddings and the lowest layers begin to learn; `train.epochs` is few")
+            log.warning(
+                "the run ends before the embeddings and the lowest layers begin to learn; `train.epochs` is few"
+            )
         self._average = None
         if recipe.train.ema is not None or recipe.train.swa is not None:
             self._average = Average(self.parameters, recipe.train.ema)

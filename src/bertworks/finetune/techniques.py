@@ -36,11 +36,11 @@ def techniques(recipe: FinetuneRecipe) -> Iterator[str]:
     if model.reinit_layers:
         yield f"the pooler and the {model.reinit_layers} highest layers begin at random"
     if model.freeze is not None:
-        lowest = "all layers" if model.freeze == "encoder" else f"the {model.freeze} lowest layers"
-        yield f"embeddings and {lowest} frozen"
+        layers = {0: "", "encoder": " and all layers"}.get(model.freeze, f" and layers up to number {model.freeze}")
+        yield f"embeddings{layers} frozen"
     if model.lora_rank is not None:
-        targets = ", ".join(model.lora_targets)
-        yield f"LoRA of rank {model.lora_rank}, alpha {model.lora_alpha:g}, on {targets}, the encoder frozen; `adapter/` has them in peft's form"
+        adapters = f"LoRA of rank {model.lora_rank}, alpha {model.lora_alpha:g}, on {', '.join(model.lora_targets)}"
+        yield f"{adapters}; the encoder frozen; `adapter/` has them in peft's form"
     if train.layer_decay != 1:
         yield f"rate x {train.layer_decay:g} from layer to layer downwards"
     if train.unfreeze:
