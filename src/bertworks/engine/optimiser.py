@@ -1,5 +1,6 @@
 """AdamW over flat parameters: torch's fused kernel, in the original's form or with bias correction."""
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -39,18 +40,29 @@ class AdamW:
         weight_decay: float = 0.01,
         bias_correction: bool = True,
         first: int = 0,
+        part_of: Callable[[str], int] | None = None,
+        factors: Sequence[float] = (1.0,),
     ) -> None:
-        """first: elements of the flat parameters before it are left to another optimiser."""
+        """As published, in one sweep; or part by part, each at its own rate.
+
+        first    elements of the flat parameters before it are left to another optimiser
+        part_of  the part, an index into `factors`, of a parameter's name; None: one part, all elements
+        factors  of the rate, for each part
+        """
         self.parameters = parameters
         self.bias_correction = bias_correction
         n = parameters.decayed
+        slices = [(slice(first, n), 0), (slice(n, len(parameters)), 0)]
+        if part_of is not None:
+            slices = parameters.runs(part_of)
         groups = []
-        for part, decay in ((slice(first, n), weight_decay), (slice(n, None), 0.0)):
-            leaf = torch.nn.Parameter(parameters.masters[part], requires_grad=True)
-            leaf.data = parameters.masters[part]
-            leaf.grad = parameters.sums[part]
+        for run, part in slices:
+            leaf = torch.nn.Parameter(parameters.masters[run], requires_grad=True)
+            leaf.data = parameters.masters[run]
+            leaf.grad = parameters.sums[run]
             if leaf.numel():
-                groups.append({"params": [leaf], "weight_decay": decay})
+                decay = weight_decay if run.start < n else 0.0
+                groups.append({"params": [leaf], "weight_decay": decay, "part": part, "factor": factors[part]})
         self._adam = torch.optim.AdamW(groups, lr=0.0, betas=betas, eps=eps, fused=True)
         self._start_moments()
 
@@ -68,9 +80,18 @@ class AdamW:
     def step(self, lr: float) -> None:
         """One update with the gradients in `parameters.sums`, then round the masters into the weights."""
         for group in self._adam.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["factor"]
         self._adam.step()
         self.parameters.publish()
+
+    def only_from(self, lowest: int) -> None:
+        """From now on parts below `lowest` stand still: no decay, no moments, no step counted for their correction."""
+        start = 0
+        for group in self._adam.param_groups:
+            (leaf,) = group["params"]
+            run = slice(start, start + leaf.numel())
+            leaf.grad = self.parameters.sums[run] if group["part"] >= lowest else None
+            start = run.stop
 
     def state(self) -> dict[str, Tensor]:
         """Moments and step counts by name, to be saved; the tensors are live."""

@@ -24,6 +24,7 @@ class FlatParameters:
     of the micro-batches in float32.
 
     hidden, decayed  the first `hidden` elements are hidden matrices, the first `decayed` are matrices and tables
+    frozen           name → exact values of the parameters that want no gradient; they are in none of the buffers
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class FlatParameters:
         if not named:
             raise BertworksError("the model has no parameter to train", "unfreeze a layer")
         ordered = sorted(named, key=lambda item: (item[1].ndim <= 1, not is_hidden(item[0])))  # stable
+        self.frozen = {name: p.detach() for name, p in module.named_parameters() if not p.requires_grad}
         self.hidden = sum(p.numel() for name, p in ordered if p.ndim > 1 and is_hidden(name))
         self.dtype = dtype
         self.names = [name for name, _ in ordered]
@@ -72,6 +74,19 @@ class FlatParameters:
         """Name → view of an N-element buffer of this layout (masters, gradients or an optimiser's moments)."""
         return dict(self._views(buffer))
 
+    def runs(self, key: Callable[[str], int]) -> list[tuple[slice, int]]:
+        """Stretches of neighbouring elements whose names have one key; what decays and what does not are kept apart."""
+        found: list[tuple[slice, int]] = []
+        start = 0
+        for name in self.names:
+            stop = start + torch.Size(self.shapes[name]).numel()
+            if found and found[-1][1] == key(name) and start != self.decayed:
+                found[-1] = (slice(found[-1][0].start, stop), key(name))
+            else:
+                found.append((slice(start, stop), key(name)))
+            start = stop
+        return found
+
     def collect(self) -> None:
         """After a micro-batch's backward: add its low-precision gradients to the float32 sums."""
         if self.sums is not self.gradients:
@@ -95,7 +110,7 @@ class FlatParameters:
         if self.weights is self.masters:
             return module
         copied = copy.deepcopy(module).to(self.masters.dtype)
-        masters = self.named(self.masters)
+        masters = {**self.named(self.masters), **self.frozen}
         for name, parameter in copied.named_parameters():
             if name in masters:
                 parameter.data = masters[name]

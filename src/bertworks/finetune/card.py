@@ -9,6 +9,7 @@ from bertworks.base.files import whole_file
 from bertworks.finetune.contract import clock
 from bertworks.finetune.floors import FLOORS
 from bertworks.finetune.setup import Prepared
+from bertworks.finetune.techniques import techniques
 
 
 def write_card(directory: Path, prepared: Prepared, result: dict[str, Any]) -> None:
@@ -47,7 +48,7 @@ pipeline_tag: {about.pipeline_tag}
 
 {result["steps"]:,} updates of {train.batch_size} rows, AdamW, peak rate {train.lr:g}, warm-up {train.warmup:.0%},
 weight decay {train.weight_decay:g}, seed {train.seed}; {clock(result["seconds"])}. `recipe.toml` of the run repeats it.
-
+{switched_on(prepared)}
 ## Use
 
 ```python
@@ -55,9 +56,25 @@ import bertworks
 bertworks.load("this-folder").predict({about.example})
 ```
 
-transformers opens the folder too: `{about.opened_by}.from_pretrained(…)`; it cuts long texts where
-bertworks reads them in windows.
+{other_readers(prepared)}
 """
+
+
+def switched_on(prepared: Prepared) -> str:
+    """Techniques, a line each."""
+    return "".join(f"\n- {phrase}" for phrase in techniques(prepared.recipe)) + "\n"
+
+
+def other_readers(prepared: Prepared) -> str:
+    """Who else opens the folder."""
+    shape = prepared.start.shape
+    if shape.is_plain:
+        opened_by = prepared.data.task.about().opened_by
+        return (
+            f"transformers opens the folder too: `{opened_by}.from_pretrained(…)`; it cuts long texts where\n"
+            "bertworks reads them in windows."
+        )
+    return f"The head ({shape.describe()}) is bertworks' own: transformers opens the encoder alone, with `AutoModel`."
 
 
 def table(result: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from bertworks.finetune.data import Data
 from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.finetune.sizes import Plan
 from bertworks.finetune.start import Start
+from bertworks.finetune.techniques import techniques
 from bertworks.tasks.task import Coverage, Window, coverage
 
 
@@ -51,6 +52,7 @@ class Contract:
         updates = f"{self.plan.steps:,} updates of {train.batch_size} rows ({epochs:.3g} epochs)"
         rate = f"rate {train.lr:g} after {self.plan.warmup_steps:,} updates, then linear to 0"
         told.append(f"training: {updates}, {rate}; dev every {self.plan.evaluate_every:,}")
+        told.extend(f"technique: {phrase}" for phrase in techniques(self.recipe))
         if self.seconds is not None:
             told.append(f"time: about {clock(self.seconds)} on this machine")
         return told

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from bertworks.engine.checkpoint import copy_tensors
+from bertworks.engine.optimiser import AdamW
 from bertworks.engine.parameters import FlatParameters
+from bertworks.finetune.adversarial import perturbed
+from bertworks.finetune.averages import Average
+from bertworks.finetune.learning import Learning, learnt
 from bertworks.finetune.objective import BatchDropout, Objective
 from bertworks.finetune.setup import Prepared
 from bertworks.finetune.word_table import ActiveWords
 from bertworks.model.bert import BertForSentence, TaskNetwork
+from bertworks.model.heads import Classifier
+from bertworks.model.lora import adapters, merged
+from bertworks.model.peft_folder import write_adapters
 from bertworks.model.pretrained import save_pretrained
+from bertworks.model.shaped import BertForShape
 from bertworks.predict.directory import write_settings
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.tasks.task import Task, Window
+
+log = logging.getLogger(__name__)
 
 WORD_TABLE = "encoder.embeddings.word"
 
@@ -31,81 +42,157 @@ class Network:
     def __init__(self, prepared: Prepared) -> None:
         recipe, machine, task = prepared.recipe, prepared.machine, prepared.data.task
         assert recipe.data.max_length is not None
-        self._task, self._max_length = task, recipe.data.max_length
-        self._tokenizer = prepared.start.tokenizer
+        self._task, self._max_length, self._plan = task, recipe.data.max_length, prepared.plan
+        self._start, self._train = prepared.start, recipe.train
         config = prepared.start.config
         self.model = prepared.start.build(task, recipe.train.seed)
-        ids = [window.input_ids for windows in prepared.windows for window in windows]
-        self._words = ActiveWords(self.model.encoder.embeddings, ids, recipe.train.weight_decay)
+        learning, all_of_them = learnt(self.model)
+        if learning < all_of_them:
+            log.info("%s of %s parameters learn", f"{learning:,}", f"{all_of_them:,}")
+        self._words = None  # a frozen table stays as it is
+        if self.model.encoder.embeddings.word.requires_grad:
+            ids = [window.input_ids for windows in prepared.windows for window in windows]
+            self._words = ActiveWords(self.model.encoder.embeddings, ids, recipe.train.weight_decay)
         self.parameters = FlatParameters(self.model, machine.dtype, machine.device)
+        self.learning = Learning(self.model, recipe, prepared.plan.steps_per_epoch)
+        if self.learning.lowest(prepared.plan.steps - 1):
+            log.warning(
+                "the run ends before the embeddings and the lowest layers begin to learn; `train.epochs` is few"
+            )
+        self._average = None
+        if recipe.train.ema is not None or recipe.train.swa is not None:
+            self._average = Average(self.parameters, recipe.train.ema)
         dropout = None
         if config.hidden_dropout_prob or config.attention_probs_dropout_prob:
             dropout = BatchDropout(config, seed=recipe.train.seed, dtype=machine.dtype, device=machine.device)
-        self.objective = Objective(self.model, task, dropout)
+        self.objective = Objective(self.model, task, dropout, recipe.train.r_drop)
+        self.second_pass = None if recipe.train.fgm is None else self._perturbed
 
     def compact(self, windows: Sequence[Sequence[Window]]) -> list[list[Window]]:
         """Training windows with the ids of the table in training."""
+        words = self._words
+        if words is None:
+            return [list(row) for row in windows]
         return [
-            [dataclasses.replace(window, input_ids=self._words.compact_ids(window.input_ids)) for window in row]
+            [dataclasses.replace(window, input_ids=words.compact_ids(window.input_ids)) for window in row]
             for row in windows
         ]
 
+    def begin(self, step: int, optimiser: AdamW) -> None:
+        """Before update `step` (from 0): its dropout, and the parts that learn in it."""
+        self.objective.step = step
+        self._step = step
+        self.learning.begin(step, optimiser)
+
     def updated(self, lr: float, is_done: bool) -> None:
-        """Note an update; nothing was decayed where it was left out."""
-        if is_done:
-            self._words.decayed(lr)
+        """Note the update that began last; nothing was decayed where it was left out."""
+        if not is_done:
+            return
+        word_rate = self.learning.word_rate(lr)
+        if self._words is not None and word_rate:
+            self._words.decayed(word_rate)
+        if self._average is None:
+            return
+        self._average.decayed(1.0 - word_rate * self._train.weight_decay)
+        if self._train.swa is None or self._step >= (1 - self._train.swa) * self._plan.steps:
+            self._average.add()
 
     @contextmanager
     def whole(self) -> Iterator[TaskNetwork]:
-        """The model as it stands, with all words, in the precision of training."""
-        with self._words.full_table(self._masters()[WORD_TABLE]):
+        """The model as it is judged, the mean of its weights where one is kept, with all words, as it computes."""
+        with self._averaged(), self._all_words():
             yield self.model
 
     def tensors(self) -> dict[str, Tensor]:
         """Float32 parameters of a checkpoint, the word table with all words."""
-        masters = self._masters()
-        return {**masters, WORD_TABLE: self._words.table(masters[WORD_TABLE])}
+        tensors = {**self._masters(), **self.parameters.frozen}
+        if self._words is not None:
+            tensors[WORD_TABLE] = self._words.table(tensors[WORD_TABLE])
+        return tensors
 
     def restore(self, tensors: Mapping[str, Tensor], where: str) -> None:
         """Put a checkpoint's parameters back. Raises BertworksError where they are of another model."""
-        active = self._words.restore(tensors[WORD_TABLE])
-        copy_tensors(self._masters(), {**tensors, WORD_TABLE: active}, where)
+        given = dict(tensors)
+        if self._words is not None:
+            given[WORD_TABLE] = self._words.restore(tensors[WORD_TABLE])
+        copy_tensors({**self._masters(), **self.parameters.frozen}, given, where)
+        with torch.no_grad():
+            for name, exact in self.parameters.frozen.items():
+                self.model.get_parameter(name).copy_(exact)
         self.parameters.publish()
+
+    def averages(self) -> dict[str, Tensor]:
+        """Of a checkpoint, the mean of the weights; nothing where none is kept."""
+        return {} if self._average is None else self._average.state()
+
+    def restore_averages(self, saved: Mapping[str, Tensor]) -> None:
+        """Put what `averages` gave back."""
+        if self._average is not None:
+            self._average.restore(saved)
 
     def save(self, directory: Path) -> None:
         """Write the model directory: weights, config, vocabulary, task."""
-        settings = {**self._task.config_keys(), "pad_token_id": self._tokenizer.pad_token_id}
-
-        def also(folder: Path) -> None:
-            self._tokenizer.save(folder)
-            write_settings(folder, self._task.folded(), self._max_length)
-
+        tokenizer, shape = self._start.tokenizer, self._start.shape
+        settings = {**self._task.config_keys(), "pad_token_id": tokenizer.pad_token_id}
+        if not shape.is_plain:
+            settings["architectures"] = ["BertModel"]  # all that transformers can make of it
         with self.whole():
             module = with_folded_head(self._exact(), self._task)
-            save_pretrained(module, directory, settings=settings, also=also, overwrite=True)
+            layers = adapters(module.encoder)
+
+            def also(folder: Path) -> None:
+                tokenizer.save(folder)
+                write_settings(folder, self._task.folded(), self._max_length, shape)
+                if layers:
+                    write_adapters(layers, module, folder / "adapter", base=self._start.name)
+
+            with merged(module.encoder):
+                save_pretrained(module, directory, settings=settings, also=also, overwrite=True)
 
     def _exact(self) -> TaskNetwork:
         """The model in float32, with all words."""
         module = self.parameters.exact_copy(self.model)
         assert isinstance(module, TaskNetwork)
-        if module is not self.model:
-            module.encoder.embeddings.word = nn.Parameter(self._words.table(self._masters()[WORD_TABLE]))
+        if module is not self.model and self._words is not None:
+            module.encoder.embeddings.word = nn.Parameter(self._word_table(self._words))
         return module
 
     def _masters(self) -> dict[str, Tensor]:
         return self.parameters.named(self.parameters.masters)
+
+    def _word_table(self, words: ActiveWords) -> Tensor:
+        return words.table(self._masters()[WORD_TABLE], self._idle_factor())
+
+    def _idle_factor(self) -> float:
+        return 1.0 if self._average is None else self._average.idle_factor
+
+    def _averaged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._average is None else self._average.used()
+
+    def _all_words(self) -> AbstractContextManager[None]:
+        if self._words is None:
+            return nullcontext()
+        return self._words.full_table(self._masters()[WORD_TABLE], self._idle_factor())
+
+    def _perturbed(self) -> AbstractContextManager[None]:
+        """For the adversarial pass: the word table a step up the loss."""
+        assert self._train.fgm is not None
+        gradient = self.parameters.named(self.parameters.sums)[WORD_TABLE]
+        return perturbed(self.model.encoder.embeddings.word, gradient, self._train.fgm)
 
 
 def with_folded_head(module: TaskNetwork, task: Task) -> TaskNetwork:
     """The model whose classifier gives scores on their own scale; itself where there is nothing to fold."""
     if task.folded() == task:
         return module
-    assert isinstance(module, BertForSentence)
+    assert isinstance(module, BertForSentence | BertForShape)
     assert isinstance(task, SentenceTask)
     folded = copy.copy(module)
     folded._modules = dict(module._modules)
-    folded.classifier = copy.deepcopy(module.classifier)
+    last = copy.deepcopy(folded.get_submodule(module.head))
+    assert isinstance(last, Classifier)
     with torch.no_grad():
-        folded.classifier.weight.mul_(task.scale)
-        folded.classifier.bias.mul_(task.scale).add_(task.center)
+        last.weight.mul_(task.scale)
+        last.bias.mul_(task.scale).add_(task.center)
+    folded.register_module(module.head, last)
     return folded

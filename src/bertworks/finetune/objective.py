@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bertworks.engine.dropout import PooledDropout
 from bertworks.finetune.batches import MicroBatch
+from bertworks.finetune.divergence import divergence
 from bertworks.model.bert import TaskNetwork
 from bertworks.model.config import BertConfig
 from bertworks.tasks.task import Task
@@ -25,9 +26,11 @@ class BatchDropout:
         self._step = 0
         self._first_row = self._first_read = 0
 
-    def at(self, step: int, batch: MicroBatch) -> BatchDropout:
-        """Point at a micro-batch of update `step`."""
+    def at(self, step: int, batch: MicroBatch, *, again: bool = False) -> BatchDropout:
+        """Point at a micro-batch of update `step`; `again` has other masks, for a second pass beside the first."""
         self._step = step * _GROUPS + batch.group
+        if again:
+            self._step = -1 - self._step
         self._first_row, self._first_read = batch.first_row, batch.first_read
         return self
 
@@ -43,10 +46,13 @@ class Objective:
     """The task's loss of a micro-batch, called by the engine's `train_step`.
 
     dropout  None switches it off
+    r_drop   weight of the divergence between two passes (Liang et al. 2021), needs dropout; None = one pass
     """
 
-    def __init__(self, model: TaskNetwork, task: Task, dropout: BatchDropout | None) -> None:
-        self.model, self.task, self.dropout = model, task, dropout
+    def __init__(
+        self, model: TaskNetwork, task: Task, dropout: BatchDropout | None, r_drop: float | None = None
+    ) -> None:
+        self.model, self.task, self.dropout, self.r_drop = model, task, dropout, r_drop
         self.step = 0
         self._ahead: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -81,12 +87,21 @@ class Objective:
             loss = pulled - pulled.detach() + value
         else:
             loss = self.task.loss_sum(outputs, batch.targets, batch.weights)
+            if self.r_drop is not None:
+                loss = self._twice(batch, outputs, loss, self.r_drop)
         return {"loss": loss * scales["loss"]}
 
     def _outputs(self, batch: MicroBatch) -> Tensor:
         dropout = None if self.dropout is None else self.dropout.at(self.step, batch)
         outputs: Tensor = self.model(batch.rows, dropout, direct=True)
         return outputs
+
+    def _twice(self, batch: MicroBatch, logits: Tensor, loss: Tensor, weight: float) -> Tensor:
+        """The mean loss of two passes with masks of their own, and how far they disagree."""
+        assert self.dropout is not None
+        other = self.model(batch.rows, self.dropout.at(self.step, batch, again=True), direct=True)
+        losses = 0.5 * (loss + self.task.loss_sum(other, batch.targets, batch.weights))
+        return losses + weight * divergence(self.task, logits, other, batch.targets, batch.weights)
 
 
 def loss_count(batches: Sequence[MicroBatch]) -> dict[str, float]:

@@ -71,7 +71,7 @@ def tuned(directory: Path, prepared: Prepared) -> Task:
         return data.task
     task = data.task.tuned(judge(directory, prepared, data.dev).answers, data.dev)
     assert prepared.recipe.data.max_length is not None
-    write_settings(directory, task.folded(), prepared.recipe.data.max_length)
+    write_settings(directory, task.folded(), prepared.recipe.data.max_length, prepared.start.shape)
     log.info("%s", task.describe()[0])
     return task
 

@@ -21,6 +21,28 @@ class ModelRecipe:
     start: str = "bertworks-mini"  # run, model directory, packaged name, or preset:NAME (random weights)
     vocab: str | None = None  # folder or vocab.txt: needed by a preset, else the one saved with the checkpoint
     dropout: float | None = setting(None, ge=0, lt=1)  # hidden, attention, classifier; none = as the checkpoint says
+    pooling: Literal["cls", "mean", "max", "last4", "weighted", "attention"] = "cls"  # of states, for the head
+    head: Literal["linear", "mlp"] = "linear"  # mlp = a hidden layer with tanh before the classes
+    head_size: int | None = setting(None, ge=1)  # of the mlp's hidden layer; none = the encoder's width
+    reinit_layers: int = setting(0, ge=0)  # highest layers, and the pooler, that begin at random again
+    freeze: int | Literal["encoder"] | None = setting(None, ge=0)  # embeddings and so many lowest layers do not learn
+    lora_rank: int | None = setting(None, ge=1)  # adapters of this rank learn instead of the encoder; none = no LoRA
+    lora_alpha: float = setting(16.0, gt=0)  # the adapters' product counts alpha / rank
+    lora_targets: tuple[Literal["query", "key", "value"], ...] = ("query", "value")  # of each layer
+
+    def problems(self) -> Iterable[Problem]:
+        """What the keys must agree on."""
+        if self.head_size is not None and self.head != "mlp":
+            yield Problem("head_size", "`head_size` is of the head `mlp`", "add `head = mlp`, or leave it out")
+        if self.reinit_layers and self.start.startswith(PRESET):
+            yield Problem("reinit_layers", f"all weights of `{self.start}` are random", "leave it out")
+        if self.lora_rank is None:
+            return
+        if not self.lora_targets:
+            yield Problem("lora_targets", "names nothing", "query and value are usual")
+        for key, is_on in (("freeze", self.freeze is not None), ("reinit_layers", self.reinit_layers > 0)):
+            if is_on:
+                yield Problem(key, f"`{key}` and `lora_rank` are both given: LoRA freezes all layers", "leave one out")
 
 
 @dataclass(frozen=True)
@@ -62,6 +84,17 @@ class TrainRecipe:
     metric: str | None = None  # what "best" means; none = the task's own
     checkpoint_every: int | None = setting(None, ge=1)  # steps; none = about every 2 minutes
     log_every: int = setting(10, ge=1)  # steps
+    layer_decay: float = setting(1.0, gt=0, le=1)  # the rate's factor from each layer to the one below it
+    unfreeze: bool = False  # first the head alone learns, then every epoch one layer more from the top
+    ema: float | None = setting(None, gt=0, lt=1)  # decay of a running mean of the weights, used in their place
+    swa: float | None = setting(None, gt=0, le=1)  # last share of the run whose weights are averaged
+    fgm: float | None = setting(None, gt=0)  # length of the adversarial step on the word table
+    r_drop: float | None = setting(None, gt=0)  # weight of the divergence between two passes with other dropout
+
+    def problems(self) -> Iterable[Problem]:
+        """What the keys must agree on."""
+        if self.ema is not None and self.swa is not None:
+            yield Problem("swa", "`ema` and `swa` are both given", "one mean of the weights is used; leave one out")
 
 
 @dataclass(frozen=True)
@@ -94,3 +127,20 @@ class FinetuneRecipe:
             yield Problem("model.vocab", what, "name one: `--vocab DIR`")
         if self.data.dev is None and self.data.dev_share == 0 and self.train.patience is not None:
             yield Problem("train.patience", "early stopping needs a dev set", "give `--dev F`, or a dev_share above 0")
+        yield from self._frozen_problems()
+
+    def _frozen_problems(self) -> Iterable[Problem]:
+        """What has no effect on layers that do not learn."""
+        model, train = self.model, self.train
+        if model.lora_rank is not None or model.freeze == "encoder":
+            key = "lora_rank" if model.lora_rank is not None else "freeze"
+            if train.unfreeze:
+                yield Problem("train.unfreeze", f"`model.{key}` keeps the layers as they are", "leave one of them out")
+        if model.freeze == "encoder" and train.layer_decay != 1:
+            yield Problem("train.layer_decay", "no layer learns that could have a lower rate", "leave it out")
+        is_still = model.lora_rank is not None or model.freeze is not None or train.unfreeze
+        if train.fgm is not None and is_still:
+            what = "`fgm` follows the gradient of the word table, which is frozen here"
+            yield Problem("train.fgm", what, "leave `freeze`, `unfreeze` and `lora_rank` out")
+        if train.r_drop is not None and model.dropout == 0:
+            yield Problem("train.r_drop", "two passes without dropout are equal", "give a `model.dropout` above 0")

@@ -13,7 +13,6 @@ from bertworks.base.files import write_json
 from bertworks.base.progress import Progress
 from bertworks.base.recipe import to_toml
 from bertworks.engine.log_file import logged_to
-from bertworks.engine.optimiser import AdamW
 from bertworks.engine.run_directory import RunDirectory
 from bertworks.engine.schedule import Schedule
 from bertworks.engine.step import StepReport, train_step
@@ -81,7 +80,9 @@ class Loop:
         assert train.batch_size is not None
         self.prepared, self.run, self.settings, self.plan = prepared, run, train, prepared.plan
         self.network = network
-        self.optimiser = AdamW(self.network.parameters, eps=train.adam_epsilon, weight_decay=train.weight_decay)
+        self.optimiser = network.learning.optimiser(
+            network.parameters, eps=train.adam_epsilon, weight_decay=train.weight_decay
+        )
         self.batches = TrainingBatches(
             self.network.compact(prepared.windows),
             prepared.data.task,
@@ -95,7 +96,7 @@ class Loop:
 
     def train(self) -> FinetuneResult:
         """Updates, evaluations, checkpoints; then the outcome."""
-        state, objective = self.state, self.network.objective
+        state = self.state
         began, before = time.monotonic(), state.seconds
         saved = began
         with StopWish() as wish, Progress(self.plan.steps, "updates", "finetune", begun=state.step) as bar:
@@ -103,16 +104,17 @@ class Loop:
                 device = self.prepared.machine.device
                 micro_batches = [batch.to(device) for batch in self.batches.micro_batches(state.step)]
                 lr = self.schedule.lr(state.step)
-                objective.step = state.step
-                objective.look_ahead(micro_batches)
+                self.network.begin(state.step, self.optimiser)
+                self.network.objective.look_ahead(micro_batches)
                 report = train_step(
                     micro_batches,
                     loss_count(micro_batches),
-                    objective,
+                    self.network.objective,
                     self.network.parameters,
                     self.optimiser,
                     lr=lr,
                     max_grad_norm=self.settings.max_grad_norm,
+                    second_pass=self.network.second_pass,
                 )
                 self.network.updated(lr, report.finite)
                 self._check_finite(report)

@@ -20,6 +20,7 @@ from bertworks.finetune.data import Data
 from bertworks.finetune.recipe import FinetuneRecipe, MachineRecipe
 from bertworks.finetune.sizes import Plan, layer_parameters, plan_of, resolve
 from bertworks.finetune.start import Start, find_start
+from bertworks.finetune.techniques import check_techniques
 from bertworks.tasks.task import Row, Window
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ def prepare_run(recipe: FinetuneRecipe, data: Data) -> Prepared:
     machine = use_machine(recipe.machine)
     start = find_start(recipe.model)
     check_metric(recipe, data)
+    check_techniques(recipe, start.config, data.task)
     recipe = resolve(recipe, start.config, is_random=start.is_random, rows=len(data.train), dev_rows=len(data.dev))
     plan = plan_of(recipe, len(data.train))
     assert recipe.data.max_length is not None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.places import PRESET, find_model
+from bertworks.finetune.learning import prepare_parts
 from bertworks.finetune.recipe import ModelRecipe
 from bertworks.model.bert import TaskNetwork
 from bertworks.model.config import BertConfig, number_of_parameters, preset
-from bertworks.model.pretrained import load_for_task, read_config
+from bertworks.model.head_shape import HeadShape
+from bertworks.model.peft_folder import PeftFolder, is_peft_folder, read_adapters, with_adapters
+from bertworks.model.pretrained import load_for_task, new_network, read_config
+from bertworks.model.weight_files import read_weights
 from bertworks.predict.directory import check_vocabulary, load_tokenizer
 from bertworks.tasks.task import Task
 from bertworks.text.tokenizer import Tokenizer
@@ -25,13 +29,22 @@ VOCABULARY_FILES = ("tokenizer.json", "vocab.txt")
 class Start:
     """A checkpoint before its weights are read, or the sizes of a random network.
 
-    path  model directory; None = random weights
+    path      model directory; None = random weights
+    recipe    what is made of it: the head's shape, layers that begin anew, are frozen or get adapters
+    adapters  to be merged into the directory's weights
     """
 
     name: str
     path: Path | None
     config: BertConfig
     tokenizer: Tokenizer
+    recipe: ModelRecipe = field(default_factory=ModelRecipe)
+    adapters: PeftFolder | None = None
+
+    @property
+    def shape(self) -> HeadShape:
+        """Of the head."""
+        return HeadShape(self.recipe.pooling, self.recipe.head, self.recipe.head_size)
 
     @property
     def is_random(self) -> bool:
@@ -44,19 +57,26 @@ class Start:
         sizes = f"{c.num_hidden_layers} layers x {c.hidden_size}, {number_of_parameters(c) / 1e6:.1f} M parameters"
         casing = "uncased" if self.tokenizer.lowercase else "cased"
         found = "" if str(self.path) == self.name else f"; weights of {self.path}"
-        weights = "; random weights" if self.is_random else found
+        weights = "; random weights" if self.is_random else found + (" with adapters merged" if self.adapters else "")
         return f"{self.name}: {sizes}, {self.tokenizer.vocab_size:,} tokens, {casing}{weights}"
 
     def build(self, task: Task, seed: int) -> TaskNetwork:
         """The network with a new head for the task; what is random is drawn from `seed`.
 
-        Raises BertworksError where the checkpoint does not fit its config.
+        Raises BertworksError where the checkpoint does not fit its config, or the task cannot have such a head.
         """
         generator = torch.Generator().manual_seed(seed)
         if self.path is None:
-            return task.network.new(self.config, task.num_outputs, generator)
-        model, _, _ = load_for_task(self.path, task.network, task.num_outputs, generator)
-        model.encoder.config = self.config  # with the dropout of the recipe, which is saved with the weights
+            model = new_network(task.network, self.config, task.num_outputs, generator, shape=self.shape)
+        else:
+            weights = read_weights(self.path)
+            if self.adapters is not None:
+                weights = with_adapters(weights, self.adapters, self.name)
+            model, _, _ = load_for_task(
+                self.path, task.network, task.num_outputs, generator, shape=self.shape, weights=weights
+            )
+            model.encoder.config = self.config  # with the dropout of the recipe, which is saved with the weights
+        prepare_parts(model, self.recipe, generator)
         return model
 
 
@@ -70,11 +90,26 @@ def find_start(recipe: ModelRecipe) -> Start:
             raise BertworksError(f"`{recipe.start}` has no vocabulary of its own", "name one: `--vocab DIR`")
         tokenizer = Tokenizer.load(recipe.vocab)
         config = preset(recipe.start.removeprefix(PRESET), tokenizer.vocab_size)
-        return Start(recipe.start, None, with_dropout(config, recipe.dropout), tokenizer)
-    path = find_model(recipe.start)
+        return Start(recipe.start, None, with_dropout(config, recipe.dropout), tokenizer, recipe)
+    folder = Path(recipe.start)
+    adapters = read_adapters(folder) if is_peft_folder(folder) else None
+    path = find_model(recipe.start) if adapters is None else find_base(adapters, folder)
     config = read_config(path)
     tokenizer = load_tokenizer(path, config) if recipe.vocab is None else given_vocabulary(recipe.vocab, path, config)
-    return Start(recipe.start, path, with_dropout(config, recipe.dropout), tokenizer)
+    return Start(recipe.start, path, with_dropout(config, recipe.dropout), tokenizer, recipe, adapters)
+
+
+def find_base(adapters: PeftFolder, folder: Path) -> Path:
+    """The model under adapters, by the name they give it: as it stands, or as seen from their folder.
+
+    Raises BertworksError where it is not there.
+    """
+    beside = folder / adapters.base
+    try:
+        return find_model(beside if beside.is_dir() else adapters.base)
+    except BertworksError as error:
+        hint = "put the folder of that model into `base_model_name_or_path` of adapter_config.json"
+        raise BertworksError(f"{folder}: adapters for `{adapters.base}`, which is not here", hint) from error
 
 
 def given_vocabulary(vocab: str, path: Path, config: BertConfig) -> Tokenizer:

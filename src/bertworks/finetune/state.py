@@ -46,7 +46,8 @@ def save(run: RunDirectory, network: Network, optimiser: Optimiser, prepared: Pr
         "data": prepared.fingerprint,
         "vocabulary": prepared.start.tokenizer.fingerprint,
     }
-    save_checkpoint(run.path, state.step, network.tensors(), optimiser.state(), about)
+    moving = {**optimiser.state(), **network.averages()}
+    save_checkpoint(run.path, state.step, network.tensors(), moving, about)
 
 
 def restore(run: RunDirectory, network: Network, optimiser: Optimiser, prepared: Prepared) -> State:
@@ -67,6 +68,7 @@ def restore(run: RunDirectory, network: Network, optimiser: Optimiser, prepared:
                 f"restore the {name}, or begin a new run with another `--out`",
             )
     network.restore(checkpoint.model, str(checkpoint.path))
+    network.restore_averages(checkpoint.optimizer)
     optimiser.restore(checkpoint.optimizer)
     state = State(**checkpoint.state["state"])
     metric, loss = checkpoint.state["state"]["best"]

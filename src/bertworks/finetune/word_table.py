@@ -48,10 +48,11 @@ class ActiveWords:
         """Note an update with rate `lr`; the idle rows owe it."""
         self._pending.append(lr)
 
-    def table(self, masters: Tensor) -> Tensor:
+    def table(self, masters: Tensor, idle_factor: float = 1.0) -> Tensor:
         """The whole table (V, E) as it stands after all updates noted.
 
-        masters  (A, E) the optimiser's copy of the active rows
+        masters      (A, E) the optimiser's copy of the active rows
+        idle_factor  what the other rows are multiplied by in the result, for a mean over updates
         The result is this object's own; it is valid until the next call.
         """
         factors = [1.0 - lr * self._weight_decay for lr in self._pending]
@@ -62,8 +63,13 @@ class ActiveWords:
             for factor in exact:
                 np.multiply(block, factor, out=block)  # one product an update: fusing them would round differently
         self._pending.clear()
-        self._full[torch.from_numpy(self.active)] = masters.detach().to("cpu", self._full.dtype)
-        return self._full
+        active, now = torch.from_numpy(self.active), masters.detach().to("cpu", self._full.dtype)
+        self._full[active] = now
+        if idle_factor == 1.0:
+            return self._full
+        table = self._full * idle_factor
+        table[active] = now
+        return table
 
     def restore(self, table: Tensor) -> Tensor:
         """Take a whole table (V, E) of a checkpoint; returns its active rows (A, E)."""
@@ -72,11 +78,11 @@ class ActiveWords:
         return self._full[torch.from_numpy(self.active)]
 
     @contextmanager
-    def full_table(self, masters: Tensor) -> Iterator[None]:
+    def full_table(self, masters: Tensor, idle_factor: float = 1.0) -> Iterator[None]:
         """Inside, the module looks up any id, with the weights as they stand now."""
         training = self._embeddings.word
         assert isinstance(training, nn.Parameter)
-        whole = self.table(masters).to(training.device, training.dtype)
+        whole = self.table(masters, idle_factor).to(training.device, training.dtype)
         self._embeddings.word = nn.Parameter(whole, requires_grad=False)
         try:
             yield

@@ -17,6 +17,7 @@ from bertworks.model.heads import Classifier, MaskedTokenHead, NextSentenceHead,
 from bertworks.model.initialise import seeded
 from bertworks.model.last_layer import states_at
 from bertworks.model.layout import Rows
+from bertworks.model.shaped import BertForShape
 
 
 class PreTrainingLosses(NamedTuple):
@@ -212,4 +213,4 @@ class BertForSpan(nn.Module):
         return logits
 
 
-TaskNetwork: TypeAlias = BertForSentence | BertForTokens | BertForSpan | BertForEmbedding
+TaskNetwork: TypeAlias = BertForSentence | BertForTokens | BertForSpan | BertForEmbedding | BertForShape

@@ -105,9 +105,12 @@ class NextSentenceHead(nn.Module):
 class Classifier(nn.Module):
     """Dropout and a linear map, on the pooled vector or on each token read; one output is a score."""
 
-    def __init__(self, config: BertConfig, classes: int, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, config: BertConfig, classes: int, generator: torch.Generator | None = None, *, width: int | None = None
+    ) -> None:
+        """width: of what is classified; None is the encoder's."""
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(classes, config.hidden_size))
+        self.weight = nn.Parameter(torch.empty(classes, width or config.hidden_size))
         self.bias = nn.Parameter(torch.empty(classes))
         initialise(self, std=config.initializer_range, generator=generator or seeded(0))
 

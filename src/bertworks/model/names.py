@@ -16,6 +16,7 @@ HEADS = {
     "next_sentence_head": "cls.seq_relationship.",
     "classifier": "classifier.",
     "span": "qa_outputs.",
+    "answer": "answer.",
 }
 HEAD_NAMES = {
     "pooler": "pooler",
@@ -23,6 +24,7 @@ HEAD_NAMES = {
     "next_sentence_head": "next-sentence head",
     "classifier": "classifier",
     "span": "span head",
+    "answer": "classifier",
 }
 # Copies of tensors that are stored under another name, and a buffer; nothing is lost by leaving them out
 COPIES = {"cls.predictions.decoder.weight": "embeddings.word_embeddings.weight"}

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import read_json, whole_directory, whole_file, write_json
-from bertworks.model.bert import BertForPreTraining, BertForSentence, BertForTokens, TaskNetwork
+from bertworks.model.bert import BertForPreTraining, BertForSentence, BertForSpan, BertForTokens, TaskNetwork
 from bertworks.model.config import BertConfig
 from bertworks.model.embedding import BertForEmbedding
 from bertworks.model.encoder import BertEncoder
+from bertworks.model.head_shape import OF_TOKENS, PLAIN, HeadShape
 from bertworks.model.initialise import seeded
 from bertworks.model.names import HEAD_NAMES, HEADS, hf_names, with_prefix
+from bertworks.model.shaped import BertForShape
 from bertworks.model.weight_files import read_weights
 from bertworks.model.weights import LoadReport, canonical, config_of, load_into
 
@@ -83,21 +85,51 @@ def load_for_task(
     network: type[Network],
     outputs: int | None = None,
     generator: torch.Generator | None = None,
+    *,
+    shape: HeadShape = PLAIN,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> tuple[Network, BertConfig, LoadReport]:
     """The encoder with a task's head.
 
     outputs  of a new random head; None takes the directory's own, and it is an error if it has none
+    shape    of the head; with another one than BERT's the result is a BertForShape that answers as `network` does
+    weights  already read (adapters merged); None reads the directory's
     """
     config = read_config(path)
-    weights = read_weights(path)
-    stored = canonical(weights).get(HEADS[network.head] + "weight") if network.head else ()
+    weights = read_weights(path) if weights is None else weights
+    head = network.head if shape.is_plain else BertForShape.head
+    stored = canonical(weights).get(HEADS[head] + "weight") if head else ()
     if outputs is None and stored is None:
-        lacking = HEAD_NAMES[network.head]
-        raise BertworksError(f"{path}: has no {lacking}", "fine-tune it first with `bertworks finetune`")
+        raise BertworksError(f"{path}: has no {HEAD_NAMES[head]}", "fine-tune it first with `bertworks finetune`")
     with torch.device("meta"):
-        model = network.new(config, outputs if outputs is not None else len(stored))  # type: ignore[arg-type]
-    fresh = () if outputs is None else (network.head,)
+        model = new_network(network, config, outputs or len(stored), shape=shape)  # type: ignore[arg-type]
+    fresh = () if outputs is None else tuple({head, *(() if shape.is_plain else ("pooling", "hidden"))})
     return cast("Network", model), config, fill(model, path, generator, weights=weights, fresh=fresh)
+
+
+def new_network(
+    network: type[TaskNetwork],
+    config: BertConfig,
+    outputs: int,
+    generator: torch.Generator | None = None,
+    *,
+    shape: HeadShape = PLAIN,
+) -> TaskNetwork:
+    """Random weights of a task's network, or of one that answers alike through another head.
+
+    Raises BertworksError where that network cannot have the shape.
+    """
+    if shape.is_plain:
+        return network.new(config, outputs, generator)
+    of_tokens = issubclass(network, BertForTokens | BertForSpan)
+    if not of_tokens and not issubclass(network, BertForSentence):
+        raise BertworksError(f"{shape.describe()}: this task has a head of its own", "leave `pooling` and `head` out")
+    if of_tokens and shape.pooling not in OF_TOKENS:
+        raise BertworksError(
+            f"pooling `{shape.pooling}` makes one vector of a text, this task answers for each token",
+            f"choose {', '.join(OF_TOKENS)}",
+        )
+    return BertForShape.new(config, outputs, generator, shape=shape, of_tokens=of_tokens)
 
 
 def fill(

@@ -17,6 +17,7 @@ from bertworks.base.files import read_json, write_json
 from bertworks.base.places import find_model
 from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig
+from bertworks.model.head_shape import PLAIN, HeadShape
 from bertworks.model.pretrained import load_for_task, load_pre_training, read_config, read_config_json
 from bertworks.tasks.answering import SpanTask
 from bertworks.tasks.choice import ChoiceTask
@@ -85,7 +86,8 @@ def load_model(name: str | Path) -> ModelDirectory:
     max_length = config.max_position_embeddings if is_foreign else int(read_settings(path)["max_length"])
     if is_foreign:
         log.info("%s: not saved by bertworks; %s", path, task.describe()[0])
-    model, config, _ = load_for_task(path, task.network)
+    shape = PLAIN if is_foreign else shape_of(path)
+    model, config, _ = load_for_task(path, task.network, shape=shape)
     return ModelDirectory(path, model.eval(), config, tokenizer, task, max_length, is_foreign)
 
 
@@ -133,9 +135,10 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def write_settings(folder: Path, task: Task, max_length: int) -> None:
+def write_settings(folder: Path, task: Task, max_length: int, shape: HeadShape = PLAIN) -> None:
     """Write `bertworks.json`, all that prediction needs beside weights and vocabulary."""
-    write_json(folder / SETTINGS_FILE, {"format": FORMAT, "max_length": max_length, "task": task.settings()})
+    head = {} if shape.is_plain else {"head": shape.to_json()}
+    write_json(folder / SETTINGS_FILE, {"format": FORMAT, "max_length": max_length, "task": task.settings(), **head})
     if isinstance(task, EmbedTask):
         write_for_sentence_transformers(folder, max_length)
 
@@ -158,6 +161,14 @@ def write_for_sentence_transformers(folder: Path, max_length: int) -> None:
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": max_length, "do_lower_case": False})
     (folder / "1_Pooling").mkdir(exist_ok=True)
     write_json(folder / "1_Pooling" / "config.json", pooling)
+
+
+def shape_of(path: Path) -> HeadShape:
+    """The head's shape by `bertworks.json`. Raises BertworksError for one this version does not know."""
+    content = read_settings(path).get("head")
+    if content is None:
+        return PLAIN
+    return HeadShape.from_json(content if isinstance(content, dict) else {}, str(path / SETTINGS_FILE))
 
 
 def task_of_config(path: Path) -> Task:
