@@ -8,11 +8,16 @@ from bertworks.base.errors import BertworksError
 from bertworks.finetune.divergence import check_divergence
 from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.model.config import BertConfig
+from bertworks.tasks.embedding import EmbedTask
 from bertworks.tasks.task import Task
 
 
 def check_techniques(recipe: FinetuneRecipe, config: BertConfig, task: Task) -> None:
     """Raise BertworksError for a switch that this task or this model cannot have; what layers allow is told later."""
+    if recipe.train.fgm is not None and isinstance(task, EmbedTask):
+        raise BertworksError(
+            "`train.fgm` needs a loss of its own for each pass, that of vectors joins the whole update", "leave it out"
+        )
     if recipe.train.r_drop is None:
         return
     check_divergence(task)
