@@ -37,6 +37,7 @@ def train_step(
     *,
     lr: float,
     max_grad_norm: float = 1.0,
+    change: Callable[[FlatParameters], None] | None = None,
     ranks: Ranks | None = None,
 ) -> StepReport:
     """Backward over every micro-batch, then one clipped update; no update if anything is not finite.
@@ -44,6 +45,7 @@ def train_step(
     counts         loss name → number of targets in all of this rank's micro-batches (known before the first backward)
     scaled_losses  (micro-batch, name → 1 / total count) → name → loss sum times that scale, differentiable
     max_grad_norm  0 switches clipping off
+    change         changes the gradient in `parameters.sums` before its norm is taken; None leaves it
     """
     ranks = ranks or Ranks.alone()
     totals = ranks.sum_counts(counts)
@@ -58,6 +60,8 @@ def train_step(
         for name, part in parts.items():
             losses[name] += float(part.detach())
     losses = ranks.sum_gradients(parameters.sums, losses)
+    if change is not None:
+        change(parameters)
     grad_norm = parameters.gradient_norm()
     finite = math.isfinite(grad_norm) and all(map(math.isfinite, losses.values()))
     if finite:

@@ -8,7 +8,9 @@ from typing import Any
 from bertworks.base.files import whole_file
 from bertworks.finetune.contract import clock
 from bertworks.finetune.floors import FLOORS
+from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.finetune.setup import Prepared
+from bertworks.finetune.techniques import techniques
 
 
 def write_card(directory: Path, prepared: Prepared, result: dict[str, Any]) -> None:
@@ -46,7 +48,8 @@ pipeline_tag: {about.pipeline_tag}
 ## How
 
 {result["steps"]:,} updates of {train.batch_size} rows, AdamW, peak rate {train.lr:g}, warm-up {train.warmup:.0%},
-weight decay {train.weight_decay:g}, seed {train.seed}; {clock(result["seconds"])}. `recipe.toml` of the run repeats it.
+weight decay {train.weight_decay:g}, seed {train.seed}; {clock(result["seconds"])}. {told_techniques(recipe)}
+`recipe.toml` of the run repeats it.
 
 ## Use
 
@@ -58,6 +61,12 @@ bertworks.load("this-folder").predict({about.example})
 transformers opens the folder too: `{about.opened_by}.from_pretrained(…)`; it cuts long texts where
 bertworks reads them in windows.
 """
+
+
+def told_techniques(recipe: FinetuneRecipe) -> str:
+    """A sentence of the techniques that are on."""
+    on = techniques(recipe)
+    return f"Techniques: {', '.join(on)}." if on else "No technique beside the defaults."
 
 
 def table(result: dict[str, Any]) -> str:

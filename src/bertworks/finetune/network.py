@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +16,9 @@ from bertworks.engine.checkpoint import copy_tensors
 from bertworks.engine.parameters import FlatParameters
 from bertworks.finetune.objective import BatchDropout, Objective
 from bertworks.finetune.setup import Prepared
+from bertworks.finetune.substitutes import guesser, substitutes
 from bertworks.finetune.word_table import ActiveWords
+from bertworks.finetune.words import WordChanges
 from bertworks.model.bert import BertForSentence, TaskNetwork
 from bertworks.model.pretrained import save_pretrained
 from bertworks.predict.directory import write_settings
@@ -35,13 +38,18 @@ class Network:
         self._tokenizer = prepared.start.tokenizer
         config = prepared.start.config
         self.model = prepared.start.build(task, recipe.train.seed)
+        changes = word_changes(prepared)
         ids = [window.input_ids for windows in prepared.windows for window in windows]
+        ids += [] if changes is None else changes.ids()
+        if recipe.train.l2 or recipe.train.update_cap:  # both move or measure the rows of words that do not occur too
+            ids = [np.arange(config.vocab_size)]
         self._words = ActiveWords(self.model.encoder.embeddings, ids, recipe.train.weight_decay)
+        self.changes = None if changes is None else self._words.renumbered(changes)
         self.parameters = FlatParameters(self.model, machine.dtype, machine.device)
         dropout = None
         if config.hidden_dropout_prob or config.attention_probs_dropout_prob:
             dropout = BatchDropout(config, seed=recipe.train.seed, dtype=machine.dtype, device=machine.device)
-        self.objective = Objective(self.model, task, dropout)
+        self.objective = Objective(self.model, task, dropout, prepared.loss_sum)
 
     def compact(self, windows: Sequence[Sequence[Window]]) -> list[list[Window]]:
         """Training windows with the ids of the table in training."""
@@ -94,6 +102,18 @@ class Network:
 
     def _masters(self) -> dict[str, Tensor]:
         return self.parameters.named(self.parameters.masters)
+
+
+def word_changes(prepared: Prepared) -> WordChanges | None:
+    """What training does to words, over the ids of the vocabulary; None where the recipe does nothing."""
+    data, start = prepared.recipe.data, prepared.start
+    if not data.mask_words and not data.replace_words:
+        return None
+    found = None
+    if data.replace_words:
+        model = guesser(start).to(prepared.machine.device)
+        found = substitutes(model, start.tokenizer, prepared.windows, prepared.recipe.train.seed)
+    return WordChanges.of(start.tokenizer, data.mask_words, data.replace_words, found)
 
 
 def with_folded_head(module: TaskNetwork, task: Task) -> TaskNetwork:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bertworks.engine.dropout import PooledDropout
 from bertworks.finetune.batches import MicroBatch
+from bertworks.finetune.training_loss import LossSum
 from bertworks.model.bert import TaskNetwork
 from bertworks.model.config import BertConfig
 from bertworks.tasks.task import Task
@@ -42,11 +43,15 @@ class BatchDropout:
 class Objective:
     """The task's loss of a micro-batch, called by the engine's `train_step`.
 
-    dropout  None switches it off
+    dropout   None switches it off
+    loss_sum  what is minimised; None = the task's own
     """
 
-    def __init__(self, model: TaskNetwork, task: Task, dropout: BatchDropout | None) -> None:
-        self.model, self.task, self.dropout = model, task, dropout
+    def __init__(
+        self, model: TaskNetwork, task: Task, dropout: BatchDropout | None, loss_sum: LossSum | None = None
+    ) -> None:
+        self.model, self.dropout = model, dropout
+        self.loss_sum = loss_sum or task.loss_sum
         self.step = 0
         self._ahead: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -64,7 +69,7 @@ class Objective:
             parts = [self._outputs(batch) for batch in batches]
         whole = torch.cat(parts).requires_grad_()
         targets, weights = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("targets", "weights"))
-        loss = self.task.loss_sum(whole, targets, weights)
+        loss = self.loss_sum(whole, targets, weights)
         (gradient,) = torch.autograd.grad(loss, whole)
         values = [loss.detach(), *[torch.zeros_like(loss)] * (len(batches) - 1)]  # told once, with the first one
         for batch, part, value in zip(
@@ -80,7 +85,7 @@ class Objective:
             pulled = (outputs * gradient).sum()
             loss = pulled - pulled.detach() + value
         else:
-            loss = self.task.loss_sum(outputs, batch.targets, batch.weights)
+            loss = self.loss_sum(outputs, batch.targets, batch.weights)
         return {"loss": loss * scales["loss"]}
 
     def _outputs(self, batch: MicroBatch) -> Tensor:

@@ -13,9 +13,7 @@ from bertworks.base.files import write_json
 from bertworks.base.progress import Progress
 from bertworks.base.recipe import to_toml
 from bertworks.engine.log_file import logged_to
-from bertworks.engine.optimiser import AdamW
 from bertworks.engine.run_directory import RunDirectory
-from bertworks.engine.schedule import Schedule
 from bertworks.engine.step import StepReport, train_step
 from bertworks.engine.stopping import StopWish
 from bertworks.finetune.batches import TrainingBatches
@@ -23,6 +21,7 @@ from bertworks.finetune.data import Data, read_data
 from bertworks.finetune.evaluate import Evaluation, evaluate
 from bertworks.finetune.network import Network
 from bertworks.finetune.objective import loss_count
+from bertworks.finetune.optimiser import gradient_change_of, optimiser_of, schedule_of
 from bertworks.finetune.outcome import FinetuneResult, finish
 from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.finetune.seeds import study
@@ -77,11 +76,11 @@ class Loop:
 
     def __init__(self, prepared: Prepared, run: RunDirectory, network: Network) -> None:
         train = prepared.recipe.train
-        assert train.lr is not None
         assert train.batch_size is not None
         self.prepared, self.run, self.settings, self.plan = prepared, run, train, prepared.plan
         self.network = network
-        self.optimiser = AdamW(self.network.parameters, eps=train.adam_epsilon, weight_decay=train.weight_decay)
+        self.optimiser = optimiser_of(train, self.network.parameters)
+        self.change = gradient_change_of(train)
         self.batches = TrainingBatches(
             self.network.compact(prepared.windows),
             prepared.data.task,
@@ -89,8 +88,11 @@ class Loop:
             seed=train.seed,
             micro_batch_tokens=prepared.recipe.machine.micro_tokens,
             train_windows=prepared.recipe.data.train_windows,
+            epochs=self.plan.epochs,
+            draws=prepared.draws,
+            words=self.network.changes,
         )
-        self.schedule = Schedule("linear", train.lr, self.plan.steps, self.plan.warmup_steps)
+        self.schedule = schedule_of(train, self.plan.steps, self.plan.warmup_steps)
         self.state = restore(run, self.network, self.optimiser, prepared)
 
     def train(self) -> FinetuneResult:
@@ -113,6 +115,7 @@ class Loop:
                     self.optimiser,
                     lr=lr,
                     max_grad_norm=self.settings.max_grad_norm,
+                    change=self.change,
                 )
                 self.network.updated(lr, report.finite)
                 self._check_finite(report)
@@ -160,7 +163,7 @@ class Loop:
         return seconds >= CHECKPOINT_SECONDS if every is None else self.state.step % every == 0
 
     def _epoch(self) -> float:
-        return round(self.state.step / self.plan.steps_per_epoch, 4)
+        return round(self.plan.epochs.done(self.state.step), 4)
 
     def _log(self, lr: float) -> None:
         state = self.state
