@@ -16,6 +16,13 @@ from bertworks.base.errors import BertworksError
 _NORM_RUN = 4096
 
 
+def norm(buffer: Tensor) -> float:
+    """Euclidean norm of a buffer (N,)."""
+    whole = len(buffer) // _NORM_RUN * _NORM_RUN
+    runs = torch.linalg.vector_norm(buffer[:whole].view(-1, _NORM_RUN), dim=1)
+    return float(torch.cat([runs, buffer[whole:]]).to(torch.float64).norm())
+
+
 class FlatParameters:
     """Float32 masters, compute-precision weights and gradients of a module, each one buffer of N elements.
 
@@ -95,9 +102,7 @@ class FlatParameters:
 
     def gradient_norm(self) -> float:
         """Euclidean norm of all gradients together."""
-        whole = len(self.sums) // _NORM_RUN * _NORM_RUN
-        runs = torch.linalg.vector_norm(self.sums[:whole].view(-1, _NORM_RUN), dim=1)
-        return float(torch.cat([runs, self.sums[whole:]]).to(torch.float64).norm())
+        return norm(self.sums)
 
     def clear(self) -> None:
         """Zero the gradients."""

@@ -42,6 +42,7 @@ def train_step(
     *,
     lr: float,
     max_grad_norm: float = 1.0,
+    change: Callable[[FlatParameters], None] | None = None,
     ranks: Ranks | None = None,
     second_pass: Callable[[], AbstractContextManager[None]] | None = None,
 ) -> StepReport:
@@ -52,6 +53,7 @@ def train_step(
     max_grad_norm  0 switches clipping off
     second_pass    entered with this rank's whole gradient in `parameters.sums`; inside, all micro-batches are passed
                    once more, and the gradients of both passes add up
+    change         changes the gradient in `parameters.sums` before its norm is taken; None leaves it
     """
     ranks = ranks or Ranks.alone()
     totals = ranks.sum_counts(counts)
@@ -62,6 +64,8 @@ def train_step(
         with second_pass():
             second = backward(micro_batches, scales, scaled_losses, parameters)
     losses = ranks.sum_gradients(parameters.sums, losses)
+    if change is not None:
+        change(parameters)
     grad_norm = parameters.gradient_norm()
     finite = math.isfinite(grad_norm) and all(map(math.isfinite, losses.values()))
     if finite:

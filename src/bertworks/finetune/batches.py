@@ -20,6 +20,9 @@ import torch
 from torch import Tensor
 
 from bertworks.base.randomness import generator
+from bertworks.finetune.classes import Draws
+from bertworks.finetune.epochs import Epochs
+from bertworks.finetune.words import WordChanges, changes_of_update
 from bertworks.model.layout import Rows, first_fit, lay
 from bertworks.tasks.task import MemberWindow, Task, Window, member_of
 
@@ -63,6 +66,9 @@ class TrainingBatches:
     windows        of all training rows, grouped by row, ids already those of the table in training
     batch_size     rows an update; the last one of an epoch may be smaller
     train_windows  of one text in one update; of a longer one other windows are drawn every epoch
+    epochs         where the batch grows; None = all of one size
+    draws          how often an epoch draws each row; None = once
+    words          changes of words; None = none
     """
 
     def __init__(
@@ -74,39 +80,55 @@ class TrainingBatches:
         seed: int,
         micro_batch_tokens: int,
         train_windows: int,
+        epochs: Epochs | None = None,
+        draws: Draws | None = None,
+        words: WordChanges | None = None,
     ) -> None:
         self._windows, self._task, self._seed = windows, task, seed
-        self._batch_size, self._micro_batch_tokens, self._train_windows = batch_size, micro_batch_tokens, train_windows
-        self.steps_per_epoch = -(-len(windows) // batch_size)
+        self._micro_batch_tokens, self._train_windows = micro_batch_tokens, train_windows
+        self._epochs = epochs or Epochs(len(windows), batch_size)
+        self._draws, self._words = draws, words
         self._order = np.empty(0, np.int64)
         self._order_epoch = -1
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates in the first epoch."""
+        return self._epochs.steps(0)
+
     def rows_of(self, step: int) -> np.ndarray:
-        """Indices of the rows that update `step` (from 0) sees; each epoch is another permutation of all rows."""
-        epoch, index = divmod(step, self.steps_per_epoch)
+        """Indices of the rows that update `step` (from 0) sees; each epoch is another permutation of what it draws."""
+        epoch, index = self._epochs.at(step)
         if epoch != self._order_epoch:
-            self._order = generator("finetune order", self._seed, epoch).permutation(len(self._windows))
+            draw = generator("finetune order", self._seed, epoch)
+            self._order = draw.permutation(len(self._windows)) if self._draws is None else self._draws.rows(draw)
             self._order_epoch = epoch
-        return self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        size = self._epochs.size(epoch)
+        return self._order[index * size : (index + 1) * size]
 
     def windows_of(self, step: int) -> list[Window]:
         """The windows of an update; of a text with too many, some, with weights that still add up to the row's 1."""
-        epoch = step // self.steps_per_epoch
-        chosen: list[Window] = []
+        epoch, _ = self._epochs.at(step)
+        chosen: list[tuple[int, int, Window]] = []
         for row in self.rows_of(step).tolist():
-            for _, windows in groupby(self._windows[row], member_of):
-                chosen.extend(self._drawn(list(windows), epoch, row))
-        return chosen
+            numbered = list(enumerate(self._windows[row]))
+            for _, of_text in groupby(numbered, lambda one: member_of(one[1])):
+                chosen.extend((row, *one) for one in self._drawn(list(of_text), epoch, row))
+        if self._words is None:
+            return [window for _, _, window in chosen]
+        draw = changes_of_update(self._seed, step)
+        return [self._words.changed(window, row, number, draw) for row, number, window in chosen]
 
-    def _drawn(self, windows: list[Window], epoch: int, row: int) -> list[Window]:
+    def _drawn(self, numbered: list[tuple[int, Window]], epoch: int, row: int) -> list[tuple[int, Window]]:
         """At most `train_windows` of the windows of one text; the texts of a row that are as long get the same ones."""
-        if len(windows) <= self._train_windows:
-            return windows
+        if len(numbered) <= self._train_windows:
+            return numbered
         drawn = generator("finetune windows", self._seed, epoch, row).choice(
-            len(windows), self._train_windows, replace=False
+            len(numbered), self._train_windows, replace=False
         )
-        share = sum(window.weight for window in windows) / self._train_windows
-        return [dataclasses.replace(windows[i], weight=share) for i in sorted(drawn.tolist())]
+        share = sum(window.weight for _, window in numbered) / self._train_windows
+        kept = [numbered[i] for i in sorted(drawn.tolist())]
+        return [(number, dataclasses.replace(window, weight=share)) for number, window in kept]
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
         """Update `step` (from 0), ready for the model."""

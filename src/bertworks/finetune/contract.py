@@ -15,6 +15,14 @@ from bertworks.finetune.start import Start
 from bertworks.finetune.techniques import techniques
 from bertworks.tasks.task import Coverage, Window, coverage
 
+THEN = {
+    "linear": "linear to 0",
+    "bert": "linear to 0, counted from the first update",
+    "constant": "constant",
+    "cosine": "a half cosine to 0",
+    "trapezoid": "constant, linear to 0 at the end",
+}
+
 
 @dataclass(frozen=True)
 class Contract:
@@ -48,9 +56,10 @@ class Contract:
             told.append(f"overlap: {number:,} of {rows:,} texts of {name} stand in train too, its figures flatter")
         told.append(f"length: {self.length_line()}")
         told.append(f"model: {self.start.describe()}")
-        epochs = self.plan.steps / self.plan.steps_per_epoch
-        updates = f"{self.plan.steps:,} updates of {train.batch_size} rows ({epochs:.3g} epochs)"
-        rate = f"rate {train.lr:g} after {self.plan.warmup_steps:,} updates, then linear to 0"
+        epochs = self.plan.epochs.done(self.plan.steps)
+        grows = f" growing to {train.batch_most}" if train.batch_growth > 1 else ""
+        updates = f"{self.plan.steps:,} updates of {train.batch_size}{grows} rows ({epochs:.3g} epochs)"
+        rate = f"rate {train.lr:g} after {self.plan.warmup_steps:,} updates, then {THEN[train.schedule]}"
         told.append(f"training: {updates}, {rate}; dev every {self.plan.evaluate_every:,}")
         told.extend(f"technique: {phrase}" for phrase in techniques(self.recipe))
         if self.seconds is not None:

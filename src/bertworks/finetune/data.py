@@ -63,7 +63,7 @@ def read_data(recipe: DataRecipe) -> Data:
 
 def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
     """As `read_data`, from tables already in memory; `others` may hold "dev" and "test"."""
-    wishes = TagWishes(recipe.scheme, recipe.decoder, recipe.context)
+    wishes = TagWishes(recipe.scheme, recipe.decoder or "viterbi", recipe.context)
     inferred = infer_task(train, recipe.task, truncation=recipe.truncation, tags=wishes)
     task = inferred.task
     if isinstance(task, EmbedTask):

@@ -13,6 +13,7 @@ from torch import nn
 from bertworks.base.errors import BertworksError
 from bertworks.engine.optimiser import AdamW
 from bertworks.engine.parameters import FlatParameters
+from bertworks.finetune.epochs import Epochs
 from bertworks.finetune.recipe import FinetuneRecipe, ModelRecipe
 from bertworks.model.bert import TaskNetwork
 from bertworks.model.initialise import initialise
@@ -66,14 +67,14 @@ def begin_anew(model: TaskNetwork, number: int, generator: torch.Generator) -> N
 class Learning:
     """The parts in training: each one's share of the rate, and the lowest that learns at a step.
 
-    steps_per_epoch  with `train.unfreeze`, after each epoch one part more begins to learn, from above (Howard & Ruder
-                     2018, section 3.3)
+    epochs  with `train.unfreeze`, after each epoch one part more begins to learn, from above (Howard & Ruder 2018,
+            section 3.3)
     """
 
-    def __init__(self, model: TaskNetwork, recipe: FinetuneRecipe, steps_per_epoch: int) -> None:
+    def __init__(self, model: TaskNetwork, recipe: FinetuneRecipe, epochs: Epochs) -> None:
         train = recipe.train
         self._model, self._layers = model, model.config.num_hidden_layers
-        self._unfreezes, self._steps_per_epoch = train.unfreeze, steps_per_epoch
+        self._unfreezes, self._epochs = train.unfreeze, epochs
         self._has_parts = train.unfreeze or train.layer_decay != 1
         # the head at the full rate, every part below at `layer_decay` of the one above (Sun et al. 2019)
         self.factors = [train.layer_decay ** (self._layers + 1 - part) for part in range(self._layers + 2)]
@@ -94,7 +95,7 @@ class Learning:
 
     def lowest(self, step: int) -> int:
         """The lowest part that learns at update `step` (from 0); 0 without gradual unfreezing."""
-        return max(0, self._layers + 1 - step // self._steps_per_epoch) if self._unfreezes else 0
+        return max(0, self._layers + 1 - self._epochs.at(step)[0]) if self._unfreezes else 0
 
     def begin(self, step: int, optimiser: AdamW) -> None:
         """Before update `step`: what stands still gets no backward pass, no decay and no moments."""

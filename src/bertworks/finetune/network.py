@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +21,9 @@ from bertworks.finetune.averages import Average
 from bertworks.finetune.learning import Learning, learnt
 from bertworks.finetune.objective import BatchDropout, Objective
 from bertworks.finetune.setup import Prepared
+from bertworks.finetune.substitutes import guesser, substitutes
 from bertworks.finetune.word_table import ActiveWords
+from bertworks.finetune.words import WordChanges
 from bertworks.model.bert import BertForSentence, TaskNetwork
 from bertworks.model.heads import Classifier
 from bertworks.model.lora import adapters, merged
@@ -49,12 +52,17 @@ class Network:
         learning, all_of_them = learnt(self.model)
         if learning < all_of_them:
             log.info("%s of %s parameters learn", f"{learning:,}", f"{all_of_them:,}")
+        changes = word_changes(prepared)
         self._words = None  # a frozen table stays as it is
         if self.model.encoder.embeddings.word.requires_grad:
-            ids = [window.input_ids for windows in prepared.windows for window in windows]
-            self._words = ActiveWords(self.model.encoder.embeddings, ids, recipe.train.weight_decay)
+            self._words = ActiveWords(
+                self.model.encoder.embeddings, words_in_training(prepared, changes), recipe.train.weight_decay
+            )
+        self.changes = changes
+        if changes is not None and self._words is not None:
+            self.changes = self._words.renumbered(changes)
         self.parameters = FlatParameters(self.model, machine.dtype, machine.device)
-        self.learning = Learning(self.model, recipe, prepared.plan.steps_per_epoch)
+        self.learning = Learning(self.model, recipe, prepared.plan.epochs)
         if self.learning.lowest(prepared.plan.steps - 1):
             log.warning(
                 "the run ends before the embeddings and the lowest layers begin to learn; `train.epochs` is few"
@@ -65,7 +73,7 @@ class Network:
         dropout = None
         if config.hidden_dropout_prob or config.attention_probs_dropout_prob:
             dropout = BatchDropout(config, seed=recipe.train.seed, dtype=machine.dtype, device=machine.device)
-        self.objective = Objective(self.model, task, dropout, recipe.train.r_drop)
+        self.objective = Objective(self.model, task, dropout, prepared.loss_sum, recipe.train.r_drop)
         self.second_pass = None if recipe.train.fgm is None else self._perturbed
 
     def compact(self, windows: Sequence[Sequence[Window]]) -> list[list[Window]]:
@@ -179,6 +187,27 @@ class Network:
         assert self._train.fgm is not None
         gradient = self.parameters.named(self.parameters.sums)[WORD_TABLE]
         return perturbed(self.model.encoder.embeddings.word, gradient, self._train.fgm)
+
+
+def words_in_training(prepared: Prepared, changes: WordChanges | None) -> list[np.ndarray]:
+    """Ids that training reads, of all words where something moves or measures the rows of the others too."""
+    train = prepared.recipe.train
+    if train.l2 or train.update_cap:
+        return [np.arange(prepared.start.config.vocab_size)]
+    ids = [window.input_ids for windows in prepared.windows for window in windows]
+    return ids + ([] if changes is None else changes.ids())
+
+
+def word_changes(prepared: Prepared) -> WordChanges | None:
+    """What training does to words, over the ids of the vocabulary; None where the recipe does nothing."""
+    data, start = prepared.recipe.data, prepared.start
+    if not data.mask_words and not data.replace_words:
+        return None
+    found = None
+    if data.replace_words:
+        model = guesser(start).to(prepared.machine.device)
+        found = substitutes(model, start.tokenizer, prepared.windows, prepared.recipe.train.seed)
+    return WordChanges.of(start.tokenizer, data.mask_words, data.replace_words, found)
 
 
 def with_folded_head(module: TaskNetwork, task: Task) -> TaskNetwork:

@@ -10,6 +10,7 @@ from torch import Tensor
 from bertworks.engine.dropout import PooledDropout
 from bertworks.finetune.batches import MicroBatch
 from bertworks.finetune.divergence import divergence
+from bertworks.finetune.training_loss import LossSum
 from bertworks.model.bert import TaskNetwork
 from bertworks.model.config import BertConfig
 from bertworks.tasks.task import Task
@@ -45,14 +46,21 @@ class BatchDropout:
 class Objective:
     """The task's loss of a micro-batch, called by the engine's `train_step`.
 
-    dropout  None switches it off
-    r_drop   weight of the divergence between two passes (Liang et al. 2021), needs dropout; None = one pass
+    dropout   None switches it off
+    loss_sum  what is minimised; None = the task's own
+    r_drop    weight of the divergence between two passes (Liang et al. 2021), needs dropout; None = one pass
     """
 
     def __init__(
-        self, model: TaskNetwork, task: Task, dropout: BatchDropout | None, r_drop: float | None = None
+        self,
+        model: TaskNetwork,
+        task: Task,
+        dropout: BatchDropout | None,
+        loss_sum: LossSum | None = None,
+        r_drop: float | None = None,
     ) -> None:
         self.model, self.task, self.dropout, self.r_drop = model, task, dropout, r_drop
+        self.loss_sum = loss_sum or task.loss_sum
         self.step = 0
         self._ahead: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -70,7 +78,7 @@ class Objective:
             parts = [self._outputs(batch) for batch in batches]
         whole = torch.cat(parts).requires_grad_()
         targets, weights = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("targets", "weights"))
-        loss = self.task.loss_sum(whole, targets, weights)
+        loss = self.loss_sum(whole, targets, weights)
         (gradient,) = torch.autograd.grad(loss, whole)
         values = [loss.detach(), *[torch.zeros_like(loss)] * (len(batches) - 1)]  # told once, with the first one
         for batch, part, value in zip(
@@ -86,7 +94,7 @@ class Objective:
             pulled = (outputs * gradient).sum()
             loss = pulled - pulled.detach() + value
         else:
-            loss = self.task.loss_sum(outputs, batch.targets, batch.weights)
+            loss = self.loss_sum(outputs, batch.targets, batch.weights)
             if self.r_drop is not None:
                 loss = self._twice(batch, outputs, loss, self.r_drop)
         return {"loss": loss * scales["loss"]}
@@ -100,7 +108,7 @@ class Objective:
         """The mean loss of two passes with masks of their own, and how far they disagree."""
         assert self.dropout is not None
         other = self.model(batch.rows, self.dropout.at(self.step, batch, again=True), direct=True)
-        losses = 0.5 * (loss + self.task.loss_sum(other, batch.targets, batch.weights))
+        losses = 0.5 * (loss + self.loss_sum(other, batch.targets, batch.weights))
         return losses + weight * divergence(self.task, logits, other, batch.targets, batch.weights)
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from bertworks.base.places import PRESET
 from bertworks.base.recipe import Problem, setting
+from bertworks.finetune.switches import unfit
 from bertworks.tasks.task import TaskName
 
 
@@ -54,7 +55,9 @@ class DataRecipe:
     test: str | None = None  # opened once, after training
     task: TaskName | None = None  # none = told by the columns and the labels
     scheme: Literal["bio", "bioes", "bilou", "bmes"] | None = None  # of tags, to learn and answer in; none = as written
-    decoder: Literal["viterbi", "argmax", "crf"] = "viterbi"  # of tags: the likeliest legal ones; each word's; a CRF's
+    decoder: Literal["viterbi", "argmax", "crf"] | None = (
+        None  # of tags: legal ones, each word's, a CRF; none = viterbi
+    )
     context: int = setting(0, ge=0)  # of tags: tokens of the document read before a row and after it; 64 is usual
     columns: dict[str, str] = field(default_factory=dict)  # role -> column name, beside the names known by themselves
     encoding: str = "utf-8"  # of text files; UTF-16 is known by its first bytes
@@ -63,6 +66,24 @@ class DataRecipe:
     train_windows: int = setting(8, ge=1)  # of one row in one update; longer rows show other ones every epoch
     dev_share: float = setting(0.1, ge=0, lt=1)  # of train, without a dev file; 0 = no dev, the last model counts
     split_seed: int = setting(0, ge=0, lt=2**63)  # apart from train.seed: all seeds of a study share one split
+    oversample: float = setting(0.0, ge=0, le=1)  # 0 = rows once an epoch, 1 = all classes equally often
+    mask_words: float = setting(0.0, ge=0, lt=1)  # share of a training row's words read as [MASK], others every epoch
+    replace_words: float = setting(
+        0.0, ge=0, lt=1
+    )  # share replaced by what the start guesses there, others every epoch
+
+
+@dataclass(frozen=True)
+class LossRecipe:
+    """What training minimises instead of the task's plain loss; dev is judged by the plain one, answers are untouched.
+
+    Sources: training_loss.py.
+    """
+
+    class_weights: Literal["balanced", "sqrt"] | dict[str, float] | None = None  # by the inverse of counts, or as given
+    focal_gamma: float = setting(0.0, ge=0)  # less of what is already easy; 2 is usual, 0 = off
+    logit_adjustment: float = setting(0.0, ge=0)  # this times the log of the class's share on its logit; 0 = off
+    label_smoothing: float = setting(0.0, ge=0, lt=1)  # share of a target that goes to all classes alike; 0 = off
 
 
 @dataclass(frozen=True)
@@ -73,10 +94,18 @@ class TrainRecipe:
     epochs: float | None = setting(None, gt=0)  # none = by the number of rows
     lr: float | None = setting(None, gt=0)  # peak; none = by the size of the encoder
     batch_size: int | None = setting(None, ge=1)  # rows an update; none = 32, or 16 below 1,000 rows
-    warmup: float = setting(0.1, ge=0, le=1)  # share of the steps; then linear to 0
+    batch_growth: float = setting(1.0, ge=1)  # times as many rows an update in each epoch as in the one before
+    batch_most: int | None = setting(None, ge=1)  # rows an update may grow to; none = 8 times batch_size
+    warmup: float = setting(0.1, ge=0, le=1)  # share of the steps
+    schedule: Literal["linear", "bert", "constant", "cosine", "trapezoid"] = "linear"  # of the rate after the warm-up
+    cooldown: float = setting(0.2, ge=0, le=1)  # share of the steps in which `trapezoid` falls to 0
     weight_decay: float = setting(0.01, ge=0)  # not on biases and layer norms
+    l2: float = setting(0.0, ge=0)  # times the weights, added to their gradient: what weight_decay is decoupled from
     adam_epsilon: float = setting(1e-8, gt=0)  # as torch; the 2018 release had 1e-6
+    gradient_scale: float = setting(1.0, gt=0, le=1)  # of the gradient before clipping; without clipping Adam undoes it
     max_grad_norm: float = setting(1.0, ge=0)  # 0 = no clipping
+    gradient_ema: float = setting(0.0, ge=0, lt=1)  # share kept in a running mean of gradients that moves the weights
+    update_cap: float = setting(0.0, ge=0)  # greatest Euclidean norm of an update of all weights; 0 = no cap
     seed: int = setting(0, ge=0, lt=2**63)
     seeds: int = setting(1, ge=1)  # runs with seed, seed + 1, …; mean and spread are reported
     evaluations: int | None = setting(None, ge=1)  # on dev, an epoch; none = 3 while they cost little, 30 in all
@@ -114,6 +143,7 @@ class FinetuneRecipe:
 
     model: ModelRecipe = field(default_factory=ModelRecipe)
     data: DataRecipe = field(default_factory=DataRecipe)
+    loss: LossRecipe = field(default_factory=LossRecipe)
     train: TrainRecipe = field(default_factory=TrainRecipe)
     machine: MachineRecipe = field(default_factory=MachineRecipe)
 
@@ -128,6 +158,7 @@ class FinetuneRecipe:
         if self.data.dev is None and self.data.dev_share == 0 and self.train.patience is not None:
             yield Problem("train.patience", "early stopping needs a dev set", "give `--dev F`, or a dev_share above 0")
         yield from self._frozen_problems()
+        yield from self._of_techniques()
 
     def _frozen_problems(self) -> Iterable[Problem]:
         """What has no effect on layers that do not learn."""
@@ -144,3 +175,19 @@ class FinetuneRecipe:
             yield Problem("train.fgm", what, "leave `freeze`, `unfreeze` and `lora_rank` out")
         if train.r_drop is not None and model.dropout == 0:
             yield Problem("train.r_drop", "two passes without dropout are equal", "give a `model.dropout` above 0")
+
+    def _of_techniques(self) -> Iterable[Problem]:
+        train, data = self.train, self.data
+        if train.warmup + (train.cooldown if train.schedule == "trapezoid" else 0) > 1:
+            yield Problem("train.cooldown", "warm-up and cool-down are longer than the run", "shorten one of them")
+        if train.batch_most is not None and train.batch_growth == 1:
+            what = "`batch_most` is given, but the batch does not grow"
+            yield Problem("train.batch_most", what, "set `batch_growth` above 1")
+        if data.mask_words + data.replace_words > 1:
+            what = f"mask_words {data.mask_words:g} and replace_words {data.replace_words:g} are more than all words"
+            yield Problem("data.replace_words", what, "lower one of them")
+        if data.decoder == "crf" and self.loss != LossRecipe():
+            what = "[loss] changes the loss of single words, the decoder crf has one of whole rows"
+            yield Problem("data.decoder", what, "leave [loss] out, or take another decoder")
+        if data.task is not None:
+            yield from unfit(self, data.task)

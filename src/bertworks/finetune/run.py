@@ -14,7 +14,6 @@ from bertworks.base.progress import Progress
 from bertworks.base.recipe import to_toml
 from bertworks.engine.log_file import logged_to
 from bertworks.engine.run_directory import RunDirectory
-from bertworks.engine.schedule import Schedule
 from bertworks.engine.step import StepReport, train_step
 from bertworks.engine.stopping import StopWish
 from bertworks.finetune.batches import TrainingBatches
@@ -22,6 +21,7 @@ from bertworks.finetune.data import Data, read_data
 from bertworks.finetune.evaluate import Evaluation, evaluate
 from bertworks.finetune.network import Network
 from bertworks.finetune.objective import loss_count
+from bertworks.finetune.optimiser import gradient_change_of, optimiser_of, schedule_of
 from bertworks.finetune.outcome import FinetuneResult, finish
 from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.finetune.seeds import study
@@ -76,13 +76,14 @@ class Loop:
 
     def __init__(self, prepared: Prepared, run: RunDirectory, network: Network) -> None:
         train = prepared.recipe.train
-        assert train.lr is not None
         assert train.batch_size is not None
         self.prepared, self.run, self.settings, self.plan = prepared, run, train, prepared.plan
         self.network = network
-        self.optimiser = network.learning.optimiser(
+        self.adam = network.learning.optimiser(
             network.parameters, eps=train.adam_epsilon, weight_decay=train.weight_decay
         )
+        self.optimiser = optimiser_of(train, network.parameters, self.adam)
+        self.change = gradient_change_of(train)
         self.batches = TrainingBatches(
             self.network.compact(prepared.windows),
             prepared.data.task,
@@ -90,8 +91,11 @@ class Loop:
             seed=train.seed,
             micro_batch_tokens=prepared.recipe.machine.micro_tokens,
             train_windows=prepared.recipe.data.train_windows,
+            epochs=self.plan.epochs,
+            draws=prepared.draws,
+            words=self.network.changes,
         )
-        self.schedule = Schedule("linear", train.lr, self.plan.steps, self.plan.warmup_steps)
+        self.schedule = schedule_of(train, self.plan.steps, self.plan.warmup_steps)
         self.state = restore(run, self.network, self.optimiser, prepared)
 
     def train(self) -> FinetuneResult:
@@ -104,7 +108,7 @@ class Loop:
                 device = self.prepared.machine.device
                 micro_batches = [batch.to(device) for batch in self.batches.micro_batches(state.step)]
                 lr = self.schedule.lr(state.step)
-                self.network.begin(state.step, self.optimiser)
+                self.network.begin(state.step, self.adam)
                 self.network.objective.look_ahead(micro_batches)
                 report = train_step(
                     micro_batches,
@@ -114,6 +118,7 @@ class Loop:
                     self.optimiser,
                     lr=lr,
                     max_grad_norm=self.settings.max_grad_norm,
+                    change=self.change,
                     second_pass=self.network.second_pass,
                 )
                 self.network.updated(lr, report.finite)
@@ -162,7 +167,7 @@ class Loop:
         return seconds >= CHECKPOINT_SECONDS if every is None else self.state.step % every == 0
 
     def _epoch(self) -> float:
-        return round(self.state.step / self.plan.steps_per_epoch, 4)
+        return round(self.plan.epochs.done(self.state.step), 4)
 
     def _log(self, lr: float) -> None:
         state = self.state

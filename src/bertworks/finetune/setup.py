@@ -9,18 +9,25 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from bertworks.base.errors import BertworksError
 from bertworks.engine.matmul_rate import matmul_rate
 from bertworks.engine.memory import keep_memory
 from bertworks.engine.precision import choose_device, choose_dtype
+from bertworks.finetune.classes import Draws, classes_of
 from bertworks.finetune.contract import Contract, window_facts
 from bertworks.finetune.data import Data
-from bertworks.finetune.recipe import FinetuneRecipe, MachineRecipe
+from bertworks.finetune.recipe import FinetuneRecipe, LossRecipe, MachineRecipe
 from bertworks.finetune.sizes import Plan, layer_parameters, plan_of, resolve
 from bertworks.finetune.start import Start, find_start
+from bertworks.finetune.substitutes import guesser
+from bertworks.finetune.switches import check_fit
 from bertworks.finetune.techniques import check_techniques
+from bertworks.finetune.training_loss import LossSum, frame_loss, training_loss
+from bertworks.tasks.intent_slots import FrameTask
+from bertworks.tasks.tagging import TagTask
 from bertworks.tasks.task import Row, Window
 
 log = logging.getLogger(__name__)
@@ -58,6 +65,8 @@ class Prepared:
 
     recipe       with nothing left open
     windows      of each training row
+    draws        how often an epoch draws each training row; None = once
+    loss_sum     what training minimises
     dev_windows  of all dev rows
     fingerprint  of all rows, as a checkpoint must find them again
     """
@@ -71,6 +80,8 @@ class Prepared:
     dev_windows: list[Window]
     contract: Contract
     fingerprint: str
+    draws: Draws | None
+    loss_sum: LossSum
 
     @property
     def reads(self) -> list[Path]:
@@ -88,12 +99,16 @@ class Prepared:
 def prepare_run(recipe: FinetuneRecipe, data: Data) -> Prepared:
     """Look at the start, encode the training rows, and settle what the recipe left open.
 
-    Raises BertworksError for a start that is not there or does not fit, and for a metric the task does not have.
+    Raises BertworksError for a start that is not there or does not fit, and for a metric or a switch that the task
+    does not have.
     """
     machine = use_machine(recipe.machine)
     start = find_start(recipe.model)
     check_metric(recipe, data)
+    check_fit(recipe, data.task.name)
     check_techniques(recipe, start.config, data.task)
+    if recipe.data.replace_words:
+        guesser(start)  # refused before anything is written
     recipe = resolve(recipe, start.config, is_random=start.is_random, rows=len(data.train), dev_rows=len(data.dev))
     plan = plan_of(recipe, len(data.train))
     assert recipe.data.max_length is not None
@@ -103,7 +118,28 @@ def prepare_run(recipe: FinetuneRecipe, data: Data) -> Prepared:
     contract = Contract(data, start, recipe, plan, read, lengths, seconds)
     dev_windows = data.task.windows(data.dev, start.tokenizer, recipe.data.max_length)
     windows = by_row(flat, len(data.train))
-    return Prepared(recipe, machine, data, start, plan, windows, dev_windows, contract, fingerprint(data))
+    draws, loss_sum = shaped(recipe, data, windows)
+    return Prepared(
+        recipe, machine, data, start, plan, windows, dev_windows, contract, fingerprint(data), draws, loss_sum
+    )
+
+
+def shaped(recipe: FinetuneRecipe, data: Data, windows: Sequence[Sequence[Window]]) -> tuple[Draws | None, LossSum]:
+    """How often each row is drawn, and the loss; weights and priors are of the rows as they are drawn."""
+    if recipe.loss == LossRecipe() and not recipe.data.oversample:
+        return None, data.task.loss_sum
+    if not data.task.labels.names:
+        return None, training_loss(data.task, recipe.loss, np.empty(0), len(windows))
+    task = data.task
+    classes = classes_of(windows, len(task.labels.names), of_tags=isinstance(task, TagTask))
+    draws = classes.draws(recipe.data.oversample) if recipe.data.oversample else None
+    shares = None if draws is None else draws.shares
+    counts = classes.counts(shares)
+    if isinstance(task, FrameTask):
+        slots = classes_of(windows, task.slots.num_outputs, of_tags=True).counts(shares)
+        return draws, frame_loss(task, recipe.loss, counts, slots)
+    rows = counts.sum() if isinstance(task, TagTask) else len(windows)
+    return draws, training_loss(task, recipe.loss, counts, rows)
 
 
 def use_machine(recipe: MachineRecipe) -> Machine:
@@ -142,7 +178,7 @@ def guessed_seconds(start: Start, plan: Plan, windows: Sequence[Window], dev_sha
     tokens = sum(len(window.input_ids) for window in windows)  # an epoch
     flops = 2.0 * layer_parameters(start.config)  # a token forward; backward takes twice that
     evaluations = plan.steps / plan.evaluate_every
-    work = flops * tokens * (3 * plan.steps / plan.steps_per_epoch + evaluations * dev_share)
+    work = flops * tokens * (3 * plan.epochs.done(plan.steps) + evaluations * dev_share)
     width = start.config.hidden_size
     return work / (matmul_rate(1024, width, 4 * width) * TRAINING_EFFICIENCY)
 

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from bertworks.base.errors import BertworksError
+from bertworks.finetune.epochs import Epochs
 from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.model.config import BertConfig, number_of_parameters
 
@@ -28,18 +29,22 @@ LONGEST = 512
 
 @dataclass(frozen=True)
 class Plan:
-    """How the run goes: counted in updates."""
+    """How the run goes: counted in updates.
+
+    steps_per_epoch  of the first epoch; `epochs` knows the others where the batch grows
+    """
 
     steps: int
     steps_per_epoch: int
     warmup_steps: int
     evaluate_every: int
+    epochs: Epochs
 
 
 def resolve(recipe: FinetuneRecipe, config: BertConfig, *, is_random: bool, rows: int, dev_rows: int) -> FinetuneRecipe:
     """The recipe with nothing left open.
 
-    Raises BertworksError for a max_length the model does not have.
+    Raises BertworksError for a max_length the model does not have, and a batch that shrinks.
     """
     train, data = recipe.train, recipe.data
     positions = config.max_position_embeddings
@@ -49,6 +54,11 @@ def resolve(recipe: FinetuneRecipe, config: BertConfig, *, is_random: bool, rows
             f"longer texts are read in windows of {positions}; leave `--max-length` out",
         )
     batch_size = train.batch_size or (16 if rows < SMALL_DATA_ROWS else 32)
+    batch_most = train.batch_most or (8 * batch_size if train.batch_growth > 1 else None)
+    if batch_most is not None and batch_most < batch_size:
+        raise BertworksError(
+            f"train.batch_most {batch_most} is below batch_size {batch_size}", "a batch grows from batch_size on"
+        )
     lr = train.lr or next(rate for most, rate in RATES if layer_parameters(config) <= most) * (
         RANDOM_FACTOR if is_random else 1
     )
@@ -60,7 +70,9 @@ def resolve(recipe: FinetuneRecipe, config: BertConfig, *, is_random: bool, rows
     return dataclasses.replace(
         recipe,
         data=dataclasses.replace(data, max_length=data.max_length or min(LONGEST, positions)),
-        train=dataclasses.replace(train, batch_size=batch_size, lr=lr, epochs=epochs, evaluations=evaluations),
+        train=dataclasses.replace(
+            train, batch_size=batch_size, batch_most=batch_most, lr=lr, epochs=epochs, evaluations=evaluations
+        ),
     )
 
 
@@ -69,10 +81,11 @@ def plan_of(recipe: FinetuneRecipe, rows: int) -> Plan:
     train = recipe.train
     assert train.batch_size is not None
     assert train.evaluations is not None
-    steps_per_epoch = math.ceil(rows / train.batch_size)
-    steps = train.steps or max(1, math.ceil((train.epochs or 1) * steps_per_epoch))
-    every = max(1, steps_per_epoch // train.evaluations, math.ceil(steps / MOST_EVALUATIONS))
-    return Plan(steps, steps_per_epoch, math.ceil(train.warmup * steps), every)
+    epochs = Epochs(rows, train.batch_size, train.batch_growth, train.batch_most)
+    steps = train.steps or max(1, epochs.steps_in(train.epochs or 1))
+    mean_steps = max(1, round(steps / epochs.done(steps))) if train.batch_growth > 1 else epochs.steps(0)
+    every = max(1, mean_steps // train.evaluations, math.ceil(steps / MOST_EVALUATIONS))
+    return Plan(steps, epochs.steps(0), math.ceil(train.warmup * steps), every, epochs)
 
 
 def layer_parameters(config: BertConfig) -> int:

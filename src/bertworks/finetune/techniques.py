@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bertworks.base.errors import BertworksError
 from bertworks.finetune.divergence import check_divergence
 from bertworks.finetune.recipe import FinetuneRecipe
+from bertworks.finetune.switches import named_switches
 from bertworks.model.config import BertConfig
 from bertworks.tasks.embedding import EmbedTask
 from bertworks.tasks.task import Task
@@ -58,3 +59,4 @@ def techniques(recipe: FinetuneRecipe) -> Iterator[str]:
         yield f"adversarial steps of {train.fgm:g} on the word table (FGM)"
     if train.r_drop is not None:
         yield f"R-Drop with weight {train.r_drop:g}"
+    yield from named_switches(recipe)

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bertworks.finetune.words import WordChanges
+
 _BLOCK = 1 << 16  # elements caught up at a time: they stay in the second-level cache through all pending factors
 
 
@@ -43,6 +45,10 @@ class ActiveWords:
         """Token ids as rows of the active table, same shape; every id must be active."""
         found: np.ndarray = self._compact[ids]
         return found
+
+    def renumbered(self, changes: WordChanges) -> WordChanges:
+        """Changes of words over the active table; all their ids must be active."""
+        return changes.renumbered(self.active, self._compact)
 
     def decayed(self, lr: float) -> None:
         """Note an update with rate `lr`; the idle rows owe it."""

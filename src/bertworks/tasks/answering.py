@@ -18,6 +18,7 @@ from bertworks.base.errors import BertworksError, did_you_mean
 from bertworks.tasks import task as promised
 from bertworks.tasks.answer_metrics import RULES, best_threshold
 from bertworks.tasks.labels import Labels
+from bertworks.tasks.span_loss import span_log_probs
 from bertworks.tasks.split import BY_ROW
 from bertworks.tasks.strides import owners, stretches
 from bertworks.tasks.task import Row, Window
@@ -204,17 +205,7 @@ class SpanTask:
 
     def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Mean of the cross-entropies of start and end over each window's tokens, in nats; logits (P, 2)."""
-        import torch
-
-        counts = torch.bincount(targets[:, 0]).tolist()
-        per_window = torch.split(logits.float(), counts)
-        padded = torch.nn.utils.rnn.pad_sequence(
-            list(per_window), batch_first=True, padding_value=-torch.inf
-        )  # (W, T, 2)
-        log_probs = torch.log_softmax(padded, 1)
-        marks = torch.nn.utils.rnn.pad_sequence(list(torch.split(targets[:, 1:], counts)), batch_first=True)
-        firsts = torch.tensor(counts, device=logits.device).cumsum(0) - torch.tensor(counts, device=logits.device)
-        chosen = log_probs.gather(1, marks.argmax(1, keepdim=True)).squeeze(1)  # (W, 2)
+        _, chosen, firsts = span_log_probs(logits, targets)
         return -(chosen.mean(-1) * weights[firsts]).sum()
 
     def decode(self, rows: Sequence[Row], windows: Sequence[Window], logits: Sequence[np.ndarray]) -> list[SpanAnswer]:
