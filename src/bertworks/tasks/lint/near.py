@@ -26,7 +26,7 @@ LEAST_TOKENS = 3  # of fewer, equal sets say nothing: "yes no", "no yes"
 _WORD = re.compile(r"[\u3400-\u9fff]+|[^\W_\u3400-\u9fff]+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
-Tokens = frozenset[tuple[int, str]]
+Tokens = dict[tuple[int, str], None]  # a set in order of appearance, the same in every process
 
 
 class Near(NamedTuple):
@@ -39,19 +39,20 @@ class Near(NamedTuple):
 
 def token_set(texts: Sequence[str]) -> Tokens:
     """(number of the text, token): words in lower case; of Chinese stretches the pairs of neighbours."""
-    found: set[tuple[int, str]] = set()
+    found: Tokens = {}
     for side, text in enumerate(texts):
-        for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
-            if len(word) > 1 and _HAN.match(word):
-                found.update((side, word[at : at + 2]) for at in range(len(word) - 1))
+        is_plain = text.isascii()
+        for word in _WORD.findall(text.lower() if is_plain else unicodedata.normalize("NFKC", text).casefold()):
+            if is_plain or len(word) == 1 or not _HAN.match(word):
+                found[side, word] = None
             else:
-                found.add((side, word))
-    return frozenset(found)
+                found.update(((side, word[at : at + 2]), None) for at in range(len(word) - 1))
+    return found
 
 
 def jaccard(one: Tokens, other: Tokens) -> float:
     """Shared tokens over all tokens; of several texts the least similar one counts."""
-    shared, total = Counter(side for side, _ in one & other), Counter(side for side, _ in one | other)
+    shared, total = Counter(side for side, _ in one.keys() & other), Counter(side for side, _ in one | other)
     return min((shared[side] / total[side] for side in total), default=0.0)
 
 
@@ -64,7 +65,7 @@ def near_duplicates(rows: Sequence[Sequence[str]], similar: float = SIMILAR) -> 
     for index, texts in enumerate(rows):
         tokens = token_set(texts)
         if len(tokens) >= LEAST_TOKENS:
-            flat.extend(sorted(numbers.setdefault(token, len(numbers)) for token in sorted(tokens)))
+            flat.extend(numbers.setdefault(token, len(numbers)) for token in tokens)
             starts.append(len(flat))
             kept.append(index)
     if len(kept) < 2:

@@ -34,7 +34,7 @@ SCRIPTS = {
     "thai": "\u0e00-\u0e7f",
 }
 _SCRIPTS = {name: re.compile(f"[{letters}]+") for name, letters in SCRIPTS.items()}
-_WORD = re.compile(f"[{SCRIPTS['cjk']}]|(?:(?![{SCRIPTS['cjk']}])\\w)+")
+_WORD = re.compile(f"[{SCRIPTS['cjk']}]|[^\\W{SCRIPTS['cjk']}]+")
 
 
 class Lengths(NamedTuple):
@@ -227,7 +227,8 @@ def _scripts(name: str, table: Table) -> Iterator[Finding]:
     letters: Counter[str] = Counter()
     for row in table.rows:
         text = " ".join(texts_of(row))
-        counts = {script: sum(map(len, pattern.findall(text))) for script, pattern in _SCRIPTS.items()}
+        patterns = {"latin": _SCRIPTS["latin"]} if text.isascii() else _SCRIPTS
+        counts = {script: sum(map(len, pattern.findall(text))) for script, pattern in patterns.items()}
         letters.update(counts)
         most = max(counts, key=lambda script: counts[script])
         main.append(most if counts[most] > MIXED_SHARE * sum(counts.values()) else "")
