@@ -19,7 +19,7 @@ from bertworks.read.encoding import likely_encoding, not_utf8
 from bertworks.read.marks import hold_marks, marks_of
 from bertworks.read.open import open_file
 from bertworks.read.roles import GOLD, INPUTS, Roles, find_roles
-from bertworks.read.squad import answers_of
+from bertworks.read.squad import answers_of, placed
 from bertworks.read.structured import looks_like_json, read_json, read_parquet
 
 UNMARKED_SHARE = 0.05  # at most so many rows have no gold label where -1 or "-" marks them
@@ -201,14 +201,28 @@ def _table(path: str, records: Records, roles: Roles, *, labelled: bool) -> Tabl
             row[role] = "" if row[role] is None else row[role]
         if any(isinstance(row[role], str) and not row[role].strip() for role in inputs):
             table.counted["an empty text"] = table.counted.get("an empty text", 0) + 1
-        if answer_is_off(row):
-            told = "an answer whose text does not stand at its place"
+        for told in _place_answers(row):
             table.counted[told] = table.counted.get(told, 0) + 1
         table.rows.append(row)
     if not table.rows:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in table.dropped.items())
         raise BertworksError(f"{path}: no row is left ({reasons})", "is the right column named? `--columns label=…`")
     return table
+
+
+def _place_answers(row: dict[str, Any]) -> list[str]:
+    """Give answers without a place the one that their text has, and say what is odd about the row's answers."""
+    if not isinstance(row.get("context"), str) or not row.get("answers"):
+        return []
+    row["answers"], found, lost = placed(row["answers"], row["context"])
+    told = []
+    if found:
+        told.append("an answer without a place, found by its text")
+    if lost:
+        told.append("an answer without a place, not learnt from")
+    if answer_is_off(row):
+        told.append("an answer whose text does not stand at its place")
+    return told
 
 
 def answer_is_off(row: Mapping[str, Any]) -> bool:
