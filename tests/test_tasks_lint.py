@@ -78,7 +78,9 @@ def test_planted_faults_are_found_at_their_lines() -> None:
     near = of(report, "near_overlap")
     assert [places[1] for places in lines(report, near)] == [("dev", 2)]
     assert lines(report, of(report, "empty")) == [[("train", 41)]]
-    assert [[("train", 51)]] == [found for found in lines(report, [f for f in report.findings if f.check == "short"][0])]
+    assert [[("train", 51)]] == [
+        found for found in lines(report, [f for f in report.findings if f.check == "short"][0])
+    ]
     assert lines(report, of(report, "long")) == [[("train", 61)]]
     assert lines(report, of(report, "scripts")) == [[("train", 71)]]
     assert "`when` 101, `When` 1" in of(report, "label_spelling").examples[0].told

@@ -66,12 +66,19 @@ def test_marked_stretches() -> None:
 def test_answers() -> None:
     def row(number: int, text: str, start: int) -> dict[str, object]:
         answers = [{"text": text, "answer_start": start}] if text else []
-        return {"id": str(number), "question": f"who is number {number}", "context": "Ann Lee left Rome", "answers": answers}
+        return {
+            "id": str(number),
+            "question": f"who is number {number}",
+            "context": "Ann Lee left Rome",
+            "answers": answers,
+        }
 
     report = read([row(0, "Ann", 0), row(1, "Rome", 3), row(2, "Oslo", 0), row(3, "", 0), row(0, "Lee", 4)])
     assert report.task == "qa"
     assert places(of(report, "misplaced_answers")) == [1]
-    assert "at 3 stands ` Lee`, not `Rome`".replace("` Lee`", "`Lee`") in of(report, "misplaced_answers").examples[0].told
+    assert (
+        "at 3 stands ` Lee`, not `Rome`".replace("` Lee`", "`Lee`") in of(report, "misplaced_answers").examples[0].told
+    )
     assert places(of(report, "lost_answers")) == [2]
     assert "1 of 5 (20.0%)" in of(report, "unanswered").what
     assert of(report, "repeated_ids").examples[0].told == "id `0`"
@@ -108,5 +115,9 @@ def test_of_a_pair_both_texts_are_alike() -> None:
     premise = "a man in a red coat walks along the quiet street in the rain with his dog"
     rows = [(premise, "a man walks his old dog"), (premise, "nobody is out today"), (premise, "a man walks his dog")]
     assert [(one.index, one.like) for one in near_duplicates(rows)] == [(2, 0)]
-    chinese = [("我想查询信用卡的账单日是哪一天",), ("我想查询信用卡的账单日是哪一天呢",), ("今天天气很好适合出门散步",)]
+    chinese = [
+        ("我想查询信用卡的账单日是哪一天",),
+        ("我想查询信用卡的账单日是哪一天呢",),
+        ("今天天气很好适合出门散步",),
+    ]
     assert [one.index for one in near_duplicates(chinese)] == [1]

@@ -28,7 +28,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", type=Path, metavar="PATH", help="corpus, data file, vocabulary, model directory or run")
     flags.add(parser, "--json")
     flags.add(parser, "--columns", "--encoding", "--bad-bytes", "--bad-lines")
-    flags.add(parser, "--dev", "--test", help="of labelled rows: another file, for overlap and labels train does not have")
+    flags.add(
+        parser, "--dev", "--test", help="of labelled rows: another file, for overlap and labels train does not have"
+    )
     flags.add(parser, "--task")
     flags.add(parser, "--model", help="of labelled rows: count lengths in tokens of this model")
     parser.add_argument("--verify", action="store_true", help="of a corpus: read every byte and compare its SHA-256")
@@ -41,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
     """Tell what stands at the path."""
     from bertworks.base.errors import BertworksError
     from bertworks.base.places import packaged
+    from bertworks.read.folders import is_rows
 
     path: Path = packaged(args.what) or args.what
     if not path.exists():
@@ -54,11 +57,12 @@ def run(args: argparse.Namespace) -> None:
         name = "verify" if args.verify else asked[0].replace("_", "-")
         raise BertworksError(f"{path}: is no corpus, which `--{name}` is for", "leave the flag out")
     for_rows = [name for name in given if name in ROW_FLAGS]
-    if for_rows and not path.is_file():
+    holds_rows = path.is_file() or is_rows(path)
+    if for_rows and not holds_rows:
         raise BertworksError(f"{path}: is no file of rows, which `--{for_rows[0]}` is for", "leave the flag out")
     if is_corpus:
         _corpus(path, args)
-    elif path.is_file():
+    elif holds_rows:
         _data(path, args)
     else:
         _directory(path, args)

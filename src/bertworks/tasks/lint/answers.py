@@ -34,7 +34,9 @@ def check_answers(name: str, table: Table) -> Iterator[Finding]:
     rows = len(table.rows)
     if empty:
         told = f"{name}: {len(empty):,} answers hold no text"
-        yield Finding("error", "empty_answers", told, "give an empty list where there is no answer", len(empty), examples(empty))
+        yield Finding(
+            "error", "empty_answers", told, "give an empty list where there is no answer", len(empty), examples(empty)
+        )
     if lost:
         told = f"{name}: {len(lost):,} answers stand nowhere in their text"
         advice = "they cannot be learnt or given; is the text cut off, or the answer reworded?"
@@ -54,7 +56,9 @@ def check_answers(name: str, table: Table) -> Iterator[Finding]:
 def _answer_lengths(name: str, texts: list[tuple[Place, str]]) -> Iterator[Finding]:
     counts = word_lengths([{"text": text} for _, text in texts])
     found = lengths_of(counts)
-    told = f"{name}: {found.median:.0f} words in the median answer, 95% up to {found.most:.0f}, longest {found.longest:,}"
+    told = (
+        f"{name}: {found.median:.0f} words in the median answer, 95% up to {found.most:.0f}, longest {found.longest:,}"
+    )
     yield Finding("info", "answer_words", told, "", len(texts))
     long = sorted((at for at, count in enumerate(counts) if count > MOST_WORDS), key=lambda at: -counts[at])
     if long:

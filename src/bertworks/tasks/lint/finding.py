@@ -111,7 +111,7 @@ def texts_of(row: Row) -> tuple[str, ...]:
 
 def gold_of(row: Row) -> str:
     """What a row should be answered with, as text, so that two can be compared and shown."""
-    for role in ("label", "label_text", "score", "tags", "spans", "answers"):
+    for role in ("tags", "spans", "answers", "label", "label_text", "score"):
         value = row.get(role)
         if value is None:
             continue

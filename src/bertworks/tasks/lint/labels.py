@@ -49,7 +49,9 @@ def _alike(tables: Mapping[str, Table], counts: Mapping[str, Mapping[str, int]])
     written: dict[str, Counter[str]] = defaultdict(Counter)
     for found in counts.values():
         for label, count in found.items():
-            written["".join(char for char in label.casefold() if not char.isspace() and char not in "_-")][label] += count
+            written["".join(char for char in label.casefold() if not char.isspace() and char not in "_-")][label] += (
+                count
+            )
     alike = {key: labels for key, labels in written.items() if len(labels) > 1 and key}
     if not alike:
         return
@@ -61,7 +63,9 @@ def _alike(tables: Mapping[str, Table], counts: Mapping[str, Mapping[str, int]])
         )
         for labels in alike.values()
     )
-    told = f"{len(alike):,} labels are written in several ways, by case, space or hyphen; each way is a class of its own"
+    told = (
+        f"{len(alike):,} labels are written in several ways, by case, space or hyphen; each way is a class of its own"
+    )
     yield Finding("error", "label_spelling", told, "write each in one way", len(alike), examples(made))
 
 

@@ -66,7 +66,9 @@ def check_given_labels(name: str, table: Table) -> Iterator[Finding]:
         )
         for one in found
     )
-    advice = "read the first ones: the list is sorted, the surest first; it names candidates, not mistakes" if found else ""
+    advice = (
+        "read the first ones: the list is sorted, the surest first; it names candidates, not mistakes" if found else ""
+    )
     yield Finding("warning" if found else "info", "suspicious_labels", told, advice, len(found), examples(made))
 
 

@@ -39,7 +39,13 @@ def check_tags(name: str, table: Table) -> Iterator[Finding]:
             _look_at_spans(seen, Place(name, index), row)
     for found, level, check, what, advice in (
         (seen.uneven, "error", "uneven_tags", "rows have not one tag a word", "mend or drop these rows"),
-        (seen.outside, "error", "outside_text", "marked stretches lie outside their text", "places count code points from 0"),
+        (
+            seen.outside,
+            "error",
+            "outside_text",
+            "marked stretches lie outside their text",
+            "places count code points from 0",
+        ),
         (seen.inside, "warning", "inside_words", "entities begin or end inside a word", "the whole word is taken"),
         (seen.spaced, "warning", "spaces_at_edges", "entities begin or end with a space", "mark the words alone"),
         (seen.crossing, "warning", "overlapping_entities", "entities overlap another one", "of two, the first is kept"),
@@ -105,7 +111,9 @@ def _look_at_spans(seen: _Seen, place: Place, row: Row) -> None:
 def _steps(name: str, seen: _Seen) -> Iterator[Finding]:
     scheme = scheme_of([tags for _, tags in seen.sequences])
     words = sum(len(tags) for _, tags in seen.sequences)
-    told = f"{name}: {words:,} words; " + ("tags mark no spans" if scheme == "plain" else f"written in {scheme.upper()}")
+    told = f"{name}: {words:,} words; " + (
+        "tags mark no spans" if scheme == "plain" else f"written in {scheme.upper()}"
+    )
     yield Finding("info", "scheme", told, "", words)
     if scheme in ("plain", "iob1"):
         return
@@ -135,7 +143,9 @@ def _types(name: str, seen: _Seen, rows: int) -> Iterator[Finding]:
     if rare:
         told = f"{name}: {len(rare):,} of {len(counts):,} types have fewer than {RARE_ENTITIES} entities"
         made = (Example((), f"`{kind}` {count:,}") for kind, count in sorted(rare, key=lambda one: one[1]))
-        yield Finding("warning", "rare_types", told, "mark more of them, or join them with a neighbour", len(rare), examples(made))
+        yield Finding(
+            "warning", "rare_types", told, "mark more of them, or join them with a neighbour", len(rare), examples(made)
+        )
     yield from _several_types(name, seen.entities)
 
 

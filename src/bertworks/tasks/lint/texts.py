@@ -140,7 +140,9 @@ def _repeated(tables: Mapping[str, Table], groups: Mapping[str, list[Place]]) ->
         advice = "drop the copies, unless how often a text comes is part of the task"
         yield Finding("warning", "duplicates", told, advice, extra, examples(same))
     if clashing:
-        told = f"{len(clashing):,} texts stand with different labels, in {sum(len(one.places) for one in clashing):,} rows"
+        told = (
+            f"{len(clashing):,} texts stand with different labels, in {sum(len(one.places) for one in clashing):,} rows"
+        )
         advice = "decide for one label each; no model can learn both"
         yield Finding("warning", "conflicts", told, advice, len(clashing), examples(clashing))
 
@@ -155,9 +157,7 @@ def _overlapping(tables: Mapping[str, Table], groups: Mapping[str, list[Place]])
             if not own:
                 continue
             told = f"{share(own, len(tables[name].rows))} of the rows of {name} stand in {earlier} too"
-            pairs = (
-                tuple(place for place in places if place.split in (earlier, name)) for places in found
-            )
+            pairs = (tuple(place for place in places if place.split in (earlier, name)) for places in found)
             yield Finding(
                 "warning",
                 "overlap",
@@ -188,7 +188,9 @@ def _near(tables: Mapping[str, Table], groups: Mapping[str, list[Place]]) -> Ite
         advice = "look whether they are copies; other labels on them are often mistakes"
         yield Finding("info", "near_duplicates", told, advice, len(within), examples(within))
     for name, found in between.items():
-        told = f"{share(len(found), len(tables[name].rows))} of the rows of {name} are nearly rows of another split{limit}"
+        told = (
+            f"{share(len(found), len(tables[name].rows))} of the rows of {name} are nearly rows of another split{limit}"
+        )
         advice = f"such rows of {name} are easier than new texts will be"
         yield Finding("warning", "near_overlap", told, advice, len(found), examples(found))
 
@@ -240,6 +242,12 @@ def _scripts(name: str, table: Table) -> Iterator[Finding]:
     if not other:
         return
     kinds = ", ".join(f"{script} {count / total:.1%}" for script, count in letters.most_common() if count)
-    told = f"{name}: {share(len(other), len(main))} of the rows are written in another script than most; letters: {kinds}"
-    made = (Example((Place(name, index),), f"{main[index]}: {_text({name: table}, Place(name, index))}") for index in other)
-    yield Finding("info", "scripts", told, "is the model's vocabulary made for all of them?", len(other), examples(made))
+    told = (
+        f"{name}: {share(len(other), len(main))} of the rows are written in another script than most; letters: {kinds}"
+    )
+    made = (
+        Example((Place(name, index),), f"{main[index]}: {_text({name: table}, Place(name, index))}") for index in other
+    )
+    yield Finding(
+        "info", "scripts", told, "is the model's vocabulary made for all of them?", len(other), examples(made)
+    )
