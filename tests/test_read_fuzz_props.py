@@ -21,11 +21,12 @@ from bertworks.text.tokenizer import Tokenizer
 
 NAMES = ("f.csv", "f.tsv", "f.json", "f.jsonl", "f.conll", "f.txt", "f", "f.iob", "f.parquet")
 PIECES = (
-    "text", "label", "score", "tokens", "tags", "question", "context", "answers", "sentence1", "sentence2", "spans", "id",
-    ",", "\t", ";", "|", "\n", "\r\n", "\r", "\n\n", '"', '""', "'", "\\", '\\"', " ", "\u2028", "\x85", "\x00", "\ufeff",
-    "a film", "B-PER", "I-PER", "O", "E-LOC", "-DOCSTART- -X- O O", "# text = x", "#\thttp://x", "#begin document (x); part 000",
-    "#end document", "1", "0", "-1", "-", "nan", "inf", "-Infinity", "1e400", "NaN", "null", "true", "__label__x", "我",
-    "{", "}", "[", "]", ":", '{"text": "a", "label": "b"}', '{"data": [', '{"paragraphs": [', '"qas": [', '"answer_start": 7',
+    "text", "label", "score", "tokens", "tags", "question", "context", "answers", "sentence1", "sentence2",
+    "spans", "id", ",", "\t", ";", "|", "\n", "\r\n", "\r", "\n\n", '"', '""', "'", "\\", '\\"', " ", "\u2028",
+    "\x85", "\x00", "\ufeff", "a film", "B-PER", "I-PER", "O", "E-LOC", "-DOCSTART- -X- O O", "# text = x",
+    "#\thttp://x", "#begin document (x); part 000", "#end document", "1", "0", "-1", "-", "nan", "inf",
+    "-Infinity", "1e400", "NaN", "null", "true", "__label__x", "我", "{", "}", "[", "]", ":",
+    '{"text": "a", "label": "b"}', '{"data": [', '{"paragraphs": [', '"qas": [', '"answer_start": 7',
     '{"text": ["a"], "label": [1]}', '[{"text": "a", "label": 1}]', "(PERSON", "*)", "\ud800",
 )  # fmt: skip
 JSON_VALUES = st.recursive(
@@ -37,6 +38,12 @@ TOKENIZER = Tokenizer.load("bertworks-mini")
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+def check_sentence(error: BertworksError, *beginnings: str) -> None:
+    """One line that begins with the file's name, or another word."""
+    assert error.message.startswith(beginnings), error.message
+    assert "\n" not in error.message.strip(), error.message
+
+
 def survives(raw: bytes, name: str) -> Table | None:
     """The rows, or None where one sentence says why not; with and without labels, and through the checks."""
     found = None
@@ -44,8 +51,7 @@ def survives(raw: bytes, name: str) -> Table | None:
         try:
             found = parse_table(raw, name, labelled=labelled)
         except BertworksError as error:
-            assert error.message.startswith(name), error.message
-            assert "\n" not in error.message.strip(), error.message
+            check_sentence(error, name)
             found = None
             continue
         assert found.rows
@@ -56,7 +62,7 @@ def survives(raw: bytes, name: str) -> Table | None:
         task = infer_task(found).task
         assert {window.row for window in task.windows(found.rows, TOKENIZER, 32)} == set(range(len(found.rows)))
     except BertworksError as error:
-        assert error.message.startswith(name) or error.message.startswith("row "), error.message
+        check_sentence(error, name, "row ")
     json.dumps(lint({"train": found}).to_json())
     return found
 
@@ -110,7 +116,8 @@ CELLS: dict[str, tuple[object, ...]] = {
     "tags": (["O", "B-X"], ["I-X"], [], ["O", "O"], ["B", "I"], ["NN", "VB"], "O O", ["O", None]),
     "spans": ([], [[0, 1, "X"]], [{"start": 0, "end": 2, "label": "Y"}], [[0, 99, "X"]], [[2, 1, "X"]], None),
     "answers": ([], ["a"], [{"text": "a", "answer_start": 0}], {"text": ["a"], "answer_start": [0]}, "a", None,
-                [{"text": "", "answer_start": 0}], [{"text": "zz", "answer_start": 5}], [{"text": "a", "answer_start": 10**12}]),
+                [{"text": "", "answer_start": 0}], [{"text": "zz", "answer_start": 5}],
+                [{"text": "a", "answer_start": 10**12}]),
     "id": (1, "x", None),
 }  # fmt: skip
 ODD = (None, float("inf"), {}, [None], 10**30, "\ud800", {"a": 1}, [[]], False)
@@ -163,7 +170,7 @@ def test_every_row_is_kept_or_counted(labels: list[object]) -> None:
     try:
         table = parse_table("\n".join(lines).encode(), "f.jsonl")
     except BertworksError as error:
-        assert "no row is left" in error.message
+        check_sentence(error, "f.jsonl: no row is left")
         return
     assert len(table.rows) + sum(table.dropped.values()) == len(labels)
 

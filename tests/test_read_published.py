@@ -139,7 +139,8 @@ def test_brat(tmp_path: Path) -> None:
     text = "Ann Lee met Bo in\r\nRome."
     (tmp_path / "a.txt").write_bytes(text.encode())
     (tmp_path / "a.ann").write_text(
-        "T1\tPER 0 7\tAnn Lee\nT2\tLOC 18 22\tRome\nE1\tMeet:T1\n#1\tAnnotatorNotes T1\tsure\nT3\tPER 0 3;12 14\tAnn Bo\n"
+        "T1\tPER 0 7\tAnn Lee\nT2\tLOC 18 22\tRome\nE1\tMeet:T1\n#1\tAnnotatorNotes T1\tsure\n"
+        "T3\tPER 0 3;12 14\tAnn Bo\n"
     )
     (tmp_path / "b.txt").write_text("Nothing here.")
     (tmp_path / "b.ann").write_text("")

@@ -78,9 +78,8 @@ def test_planted_faults_are_found_at_their_lines() -> None:
     near = of(report, "near_overlap")
     assert [places[1] for places in lines(report, near)] == [("dev", 2)]
     assert lines(report, of(report, "empty")) == [[("train", 41)]]
-    assert [[("train", 51)]] == [
-        found for found in lines(report, [f for f in report.findings if f.check == "short"][0])
-    ]
+    short = next(finding for finding in report.findings if finding.check == "short")
+    assert lines(report, short) == [[("train", 51)]]
     assert lines(report, of(report, "long")) == [[("train", 61)]]
     assert lines(report, of(report, "scripts")) == [[("train", 71)]]
     assert "`when` 101, `When` 1" in of(report, "label_spelling").examples[0].told
@@ -122,13 +121,13 @@ def test_confident_learning_is_the_paper_s(seed: int) -> None:
     probs = draw.dirichlet(np.ones(4), len(given)) * 0.6
     probs[np.arange(len(given)), draw.permutation(given)] += 0.4
     found = suspicions(probs, given)
-    assert {one.index for one in found} == confident_joint(probs, given) != set()
+    assert {one.row for one in found} == confident_joint(probs, given) != set()
     assert [one.margin for one in found] == sorted(one.margin for one in found)
     cleanlab = pytest.importorskip("cleanlab.filter")
     theirs = cleanlab.find_label_issues(
         given, probs, filter_by="confident_learning", return_indices_ranked_by="normalized_margin", n_jobs=1
     )
-    assert theirs.tolist() == [one.index for one in found]
+    assert theirs.tolist() == [one.row for one in found]
 
 
 def test_every_row_is_judged_by_a_model_that_has_not_seen_it() -> None:
@@ -154,7 +153,7 @@ def test_trec_with_five_per_cent_of_wrong_labels(shared_data: Path) -> None:
         for at, (label, text) in enumerate(rows)
     ]
     report = lint({"train": table(planted)})
-    found = [example.places[0].index for example in of(report, "suspicious_labels").examples]
+    found = [example.places[0].row for example in of(report, "suspicious_labels").examples]
     first = set(found[:50])
     assert len(first & flipped) >= 20  # by chance 2.5
     assert len(flipped & set(found)) >= 22

@@ -22,7 +22,7 @@ def of(report: Report, check: str) -> Finding:
 
 
 def places(finding: Finding) -> list[int]:
-    return [example.places[0].index for example in finding.examples]
+    return [example.places[0].row for example in finding.examples]
 
 
 def test_tags() -> None:
@@ -105,19 +105,19 @@ def test_near_duplicates_are_those_of_all_pairs() -> None:
         rows.append((" ".join(words),))
     found = near_duplicates(rows)
     assert len(found) > 30
-    assert {one.index for one in found} <= brute(rows)
+    assert {one.row for one in found} <= brute(rows)
     assert len(found) >= 0.97 * len(brute(rows))  # of a band's rows each meets the first one and the one before
-    assert all(one.like < one.index and one.similarity >= 0.8 for one in found)
+    assert all(one.like < one.row and one.similarity >= 0.8 for one in found)
     assert near_duplicates(rows) == found
 
 
 def test_of_a_pair_both_texts_are_alike() -> None:
     premise = "a man in a red coat walks along the quiet street in the rain with his dog"
     rows = [(premise, "a man walks his old dog"), (premise, "nobody is out today"), (premise, "a man walks his dog")]
-    assert [(one.index, one.like) for one in near_duplicates(rows)] == [(2, 0)]
+    assert [(one.row, one.like) for one in near_duplicates(rows)] == [(2, 0)]
     chinese = [
         ("我想查询信用卡的账单日是哪一天",),
         ("我想查询信用卡的账单日是哪一天呢",),
         ("今天天气很好适合出门散步",),
     ]
-    assert [one.index for one in near_duplicates(chinese)] == [1]
+    assert [one.row for one in near_duplicates(chinese)] == [1]

@@ -1,4 +1,4 @@
-"""Rows that stand in several files side by side: slots (`seq.in`, `seq.out`, `label`), brat (`a.txt`, `a.ann`) → records.
+"""Rows in several files side by side: slots (`seq.in`, `seq.out`, `label`), brat (`a.txt`, `a.ann`) → records.
 
 Slot files are parallel, a row a line, as published for ATIS and SNIPS (Goo et al. 2018). Of brat's standoff files the
 text-bound lines are read, `T1`, tab, type and places, tab, text (https://brat.nlplab.org/standoff.html); relations,
@@ -22,8 +22,10 @@ def is_rows(path: Path) -> bool:
     """Whether a folder, or a file with others beside it, is read here."""
     folder = path if path.is_dir() else path.parent
     if path.is_dir():
-        return _beside(folder, WORDS) is not None and _beside(folder, TAGS) is not None or bool(_annotated(folder))
-    return _plain(path.name) == WORDS and _beside(folder, TAGS) is not None or _plain(path.name).endswith(".ann")
+        has_slots = _beside(folder, WORDS) is not None and _beside(folder, TAGS) is not None
+        return has_slots or bool(_annotated(folder))
+    is_slots = _plain(path.name) == WORDS and _beside(folder, TAGS) is not None
+    return is_slots or _plain(path.name).endswith(".ann")
 
 
 def read_rows(path: Path) -> Records:

@@ -39,7 +39,7 @@ def read_ontonotes(path: str, lines: Sequence[str]) -> Records:
             if rows:
                 columns = [list(column) for column in zip(*rows, strict=True)]
                 columns[-1] = _bio(path, numbers[-1], columns[-1])
-                values.append(list(columns))
+                values.append([str(documents - line.startswith(BEGIN)), *columns[1:]])
             rows = []
             continue
         cells = line.split()
@@ -48,8 +48,9 @@ def read_ontonotes(path: str, lines: Sequence[str]) -> Records:
         if not rows:
             numbers.append(number)
         rows.append(cells[: len(COLUMNS)])
+    wanted = {"tokens": "word", "tags": "names", "document": "document"}
     form = f"CoNLL-2012, a word a line, spaces between columns, {documents:,} documents"
-    return Records(list(COLUMNS), values, numbers, "line", form, False, {"tokens": "word", "tags": "names"})
+    return Records(list(COLUMNS), values, numbers, "line", form, False, wanted)
 
 
 def _bio(path: str, line: int, cells: Sequence[str]) -> list[str]:

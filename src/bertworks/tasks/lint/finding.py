@@ -16,10 +16,10 @@ SHOWN_CHARS = 60  # of a text in an example
 
 
 class Place(NamedTuple):
-    """Row `index` of a split ("train", "dev", "test")."""
+    """Row number `row`, from 0, of a split ("train", "dev", "test")."""
 
     split: str
-    index: int
+    row: int
 
 
 class Example(NamedTuple):

@@ -30,9 +30,9 @@ Tokens = dict[tuple[int, str], None]  # a set in order of appearance, the same i
 
 
 class Near(NamedTuple):
-    """Text `index` and the earlier text it is like."""
+    """Row `row` and the earlier one it is like."""
 
-    index: int
+    row: int
     like: int
     similarity: float
 

@@ -30,9 +30,9 @@ _WORDS = r"[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])\w)+"
 
 
 class Suspicion(NamedTuple):
-    """Row `index`: its class, the one it looks like, and p(given) - p(other), from -1 (surely wrong) up."""
+    """Row `row`: its class, the one it looks like, and p(given) - p(other), from -1 (surely wrong) up."""
 
-    index: int
+    row: int
     given: int
     other: int
     margin: float
@@ -60,9 +60,9 @@ def check_given_labels(name: str, table: Table) -> Iterator[Finding]:
     )
     made = (
         Example(
-            (Place(name, int(rows[one.index])),),
+            (Place(name, int(rows[one.row])),),
             f"`{names[kept[one.given]]}`, perhaps `{names[kept[one.other]]}` (margin {one.margin:.2f}): "
-            + " / ".join(shown(text) for text in texts_of(table.rows[int(rows[one.index])])),
+            + " / ".join(shown(text) for text in texts_of(table.rows[int(rows[one.row])])),
         )
         for one in found
     )

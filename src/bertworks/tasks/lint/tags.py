@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from bertworks.read.tables import Table
@@ -121,7 +122,7 @@ def _steps(name: str, seen: _Seen) -> Iterator[Finding]:
     for place, tags in seen.sequences:
         if tags and not may_begin(tags[0], scheme):
             bad.append(Example((place,), f"`{tags[0]}` begins the row"))
-        for before, tag in zip(tags, tags[1:], strict=False):
+        for before, tag in pairwise(tags):
             if not may_follow(before, tag, scheme):
                 bad.append(Example((place,), f"`{tag}` after `{before}`"))
         if tags and not may_end(tags[-1], scheme):

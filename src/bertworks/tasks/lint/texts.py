@@ -1,4 +1,4 @@
-"""The texts of the rows: equal, nearly equal, labelled two ways, in train and dev at once, empty, short, long, mixed."""
+"""The texts of the rows: equal, nearly equal, labelled two ways, in train and dev at once, empty, short or long."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def check_windows(name: str, table: Table, tokenizer: Tokenizer, window: int) ->
 
 
 def _text(tables: Mapping[str, Table], place: Place) -> str:
-    return " / ".join(shown(text) for text in texts_of(tables[place.split].rows[place.index]))
+    return " / ".join(shown(text) for text in texts_of(tables[place.split].rows[place.row]))
 
 
 def _repeated(tables: Mapping[str, Table], groups: Mapping[str, list[Place]]) -> Iterator[Finding]:
@@ -178,7 +178,7 @@ def _near(tables: Mapping[str, Table], groups: Mapping[str, list[Place]]) -> Ite
     between: dict[str, list[Example]] = defaultdict(list)
     for index, like, similarity in near_duplicates(rows):
         here, there = firsts[index], firsts[like]
-        labels = [gold_of(tables[place.split].rows[place.index]) for place in (there, here)]
+        labels = [gold_of(tables[place.split].rows[place.row]) for place in (there, here)]
         other = "" if labels[0] == labels[1] else f", labels `{shown(labels[0])}` and `{shown(labels[1])}`"
         example = Example((there, here), f"{similarity:.0%} alike{other}: {_text(tables, here)}")
         (within if here.split == there.split else between[here.split]).append(example)
@@ -218,7 +218,7 @@ def _lengths(name: str, table: Table) -> Iterator[Finding]:
     limit = max(LONG_WORDS, LONG_TIMES * found.median)
     long = sorted((index for index, count in enumerate(counts) if count > limit), key=lambda index: -counts[index])
     if long:
-        told = f"{name}: {share(len(long), len(counts))} of the rows have more than {limit:.0f} words, ten times the median"
+        told = f"{name}: {share(len(long), len(counts))} of the rows are very long, more than {limit:.0f} words"
         advice = "look whether several texts have run together, as after a quote that is not closed"
         made = (Example((Place(name, index),), f"{counts[index]:,} words") for index in long)
         yield Finding("warning", "long", told, advice, len(long), examples(made))
