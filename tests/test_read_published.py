@@ -97,7 +97,7 @@ def test_nli_files_as_published(raw: bytes, name: str) -> None:
         ("fewclue/eprstmt/train_few_all.json", 160, {}, "classify"),
         ("fewclue/csldcp/train_few_all.json", 2036, {}, "classify"),
         ("snli/dev.jsonl", 9842, {}, "classify"),
-        ("atis/valid", 500, {}, "tag"),
+        ("atis/valid", 500, {}, "intent-slots"),
     ],
 )
 def test_shared_files(shared_data: Path, file: str, rows: int, dropped: dict[str, int], name: str) -> None:
@@ -122,7 +122,7 @@ def test_slots_stand_in_files_side_by_side(tmp_path: Path) -> None:
     table = read_table(folder)
     assert table.rows[0] == {"tokens": ["fly", "to", "Rome"], "tags": ["O", "O", "B-city"], "label": "go"}
     assert read_table(folder / "seq.in").rows == table.rows
-    assert task_of(table).labels.names == ("B-city", "O")
+    assert task_of(table).name == "intent-slots"
     assert "label" not in read_table(slots(tmp_path / "bare", None)).columns
     with pytest.raises(BertworksError, match=r"odd: the files are not parallel: .*3 lines for the label"):
         read_table(slots(tmp_path / "odd", "a\nb\nc\n"))
@@ -185,7 +185,11 @@ bc/x 0 0 Rome NNP (TOP*) rome - - - (GPE) -
 #end document
 """
     table = parse_table(raw, "x.gold_conll")
-    assert table.rows[0] == {"tokens": ["Ann", "Lee", "left"], "tags": ["B-PERSON", "I-PERSON", "O"]}
+    assert table.rows[0] == {
+        "tokens": ["Ann", "Lee", "left"],
+        "tags": ["B-PERSON", "I-PERSON", "O"],
+        "document": "1",
+    }
     assert table.rows[1] == {"tokens": ["Rome"], "tags": ["B-GPE"]}
     assert table.line_numbers == [2, 6]
     assert parse_table(raw, "x", columns={"tags": "pos"}).rows[1]["tags"] == ["NNP"]

@@ -139,6 +139,13 @@ def test_every_row_is_judged_by_a_model_that_has_not_seen_it() -> None:
     assert np.allclose(probs[:, 0], 0.5, atol=0.05)
 
 
+def test_where_words_tell_nothing_no_label_is_accused() -> None:
+    rows = [(text, "ab"[at % 2]) for at, (text, _) in enumerate(clean())]
+    finding = of(lint({"train": table(rows)}), "suspicious_labels")
+    assert (finding.level, finding.count) == ("info", 0)
+    assert "word counts tell little" in finding.what
+
+
 def test_trec_with_five_per_cent_of_wrong_labels(shared_data: Path) -> None:
     import zstandard
 

@@ -131,13 +131,13 @@ def _all(tables: Mapping[str, Table], kind: str) -> Iterator[Finding]:
     for name, table in tables.items():
         yield from _dropped(name, table)
     yield from check_texts(tables)
-    if kind in ("classify", "labels"):
+    if kind in ("classify", "labels", "intent-slots"):
         yield from check_labels(tables)
-    if kind == "classify":
+    if kind in ("classify", "intent-slots"):
         name, table = next(iter(tables.items()))
         yield from check_given_labels(name, table)
     for name, table in tables.items():
-        if kind == "tag":
+        if kind in ("tag", "intent-slots"):
             yield from check_tags(name, table)
         elif kind == "qa" and {"context", "answers"} <= table.columns.keys():
             yield from check_answers(name, table)

@@ -24,6 +24,7 @@ from bertworks.tasks.lint.labels import labels_of
 FOLDS, FOLDS_OF_MANY, MANY_ROWS = 5, 3, 20_000
 LEAST_ROWS, LEAST_OF_CLASS = 50, FOLDS  # rows, and rows of a class, that can be judged
 MOST_WORK = 600_000  # rows x classes: a quarter of a minute
+LEAST_GAIN = 0.1  # of the rows outside the commonest class must be right beyond it, or the model knows too little
 MOST_FEATURES = 50_000
 STRENGTH = 10.0  # inverse of the penalty; as the floor of `finetune`
 _WORDS = r"[\u3400-\u9fff]|(?:(?![\u3400-\u9fff])\w)+"
@@ -51,8 +52,13 @@ def check_given_labels(name: str, table: Table) -> Iterator[Finding]:
         return
     kept, given = np.unique(numbers[rows], return_inverse=True)
     probs = out_of_fold([texts_of(table.rows[index]) for index in rows.tolist()], given)
-    found = suspicions(probs, given)
     right = float((probs.argmax(-1) == given).mean())
+    usual = float(np.bincount(given).max() / len(given))
+    if right - usual < LEAST_GAIN * (1 - usual):
+        told = f"labels were not judged: word counts tell little of them ({right:.1%} right, the commonest {usual:.1%})"
+        yield Finding("info", "suspicious_labels", told)
+        return
+    found = suspicions(probs, given)
     judged = "" if len(rows) == len(numbers) else f" judged of {len(numbers):,}"
     told = (
         f"{share(len(found), len(rows))} of the rows{judged} look like another class to a model of word counts "
