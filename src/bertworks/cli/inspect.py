@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from bertworks.read.documents import Reading
 
 HELP = (
-    "Show what a corpus, a data file, a vocabulary, a model or a run holds. With --samples, print what training would "
-    "read from a corpus: pairs, masks and labels."
+    "Show what a corpus, a data file, a vocabulary, a model or a run holds. Labelled rows are checked: duplicates, "
+    "overlap, labels that look wrong. With --samples, print what training would read from a corpus."
 )
 SAMPLE_FLAGS = ("samples", "segments", "mask", "seed", "epoch", "max_length")
+ROW_FLAGS = ("dev", "test", "task", "model")
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", type=Path, metavar="PATH", help="corpus, data file, vocabulary, model directory or run")
     flags.add(parser, "--json")
     flags.add(parser, "--columns", "--encoding", "--bad-bytes", "--bad-lines")
+    flags.add(
+        parser, "--dev", "--test", help="of labelled rows: another file, for overlap and labels train does not have"
+    )
+    flags.add(parser, "--task")
+    flags.add(parser, "--model", help="of labelled rows: count lengths in tokens of this model")
     parser.add_argument("--verify", action="store_true", help="of a corpus: read every byte and compare its SHA-256")
     flags.add(parser, "--samples", help="of a corpus: how many samples of training to print, as JSON lines")
     flags.add(parser, "--segments", "--mask", "--seed", "--max-length")
@@ -37,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
     """Tell what stands at the path."""
     from bertworks.base.errors import BertworksError
     from bertworks.base.places import packaged
+    from bertworks.read.folders import is_rows
 
     path: Path = packaged(args.what) or args.what
     if not path.exists():
@@ -44,13 +51,18 @@ def run(args: argparse.Namespace) -> None:
 
         raise missing(path)
     is_corpus = path.is_dir() and ((path / "manifest.json").is_file() or (path / "build.json").is_file())
-    asked = [name for name in SAMPLE_FLAGS if getattr(args, name) is not None]
+    given = [name for name in (*SAMPLE_FLAGS, *ROW_FLAGS) if getattr(args, name) is not None]
+    asked = [name for name in given if name in SAMPLE_FLAGS and (name != "max_length" or args.model is None)]
     if not is_corpus and (args.verify or asked):
         name = "verify" if args.verify else asked[0].replace("_", "-")
         raise BertworksError(f"{path}: is no corpus, which `--{name}` is for", "leave the flag out")
+    for_rows = [name for name in given if name in ROW_FLAGS]
+    holds_rows = path.is_file() or is_rows(path)
+    if for_rows and not holds_rows:
+        raise BertworksError(f"{path}: is no file of rows, which `--{for_rows[0]}` is for", "leave the flag out")
     if is_corpus:
         _corpus(path, args)
-    elif path.is_file():
+    elif holds_rows:
         _data(path, args)
     else:
         _directory(path, args)
@@ -125,10 +137,15 @@ def _samples(corpus: Corpus, args: argparse.Namespace) -> None:
 
 def _data(path: Path, args: argparse.Namespace) -> None:
     from bertworks.base.errors import BertworksError
+    from bertworks.cli._lint import about, check, labelled_table
     from bertworks.cli._looks import describe_documents
     from bertworks.cli.output import print_json
     from bertworks.read.tables import read_table
 
+    labelled = labelled_table(path, args)
+    if labelled is not None:
+        check(labelled, args)
+        return
     is_table = args.encoding != "utf-8"  # text for a corpus is UTF-8
     table = None
     try:
@@ -140,18 +157,7 @@ def _data(path: Path, args: argparse.Namespace) -> None:
     if table is None or (not is_table and list(table.columns) == ["text"] and len(table.header) == 1):
         _print(describe_documents(path, _reading(args)), args.json)
     elif args.json:
-        print_json(
-            {
-                "kind": "rows",
-                "path": str(path),
-                "format": table.format,
-                "rows": len(table.rows),
-                "columns": table.columns,
-                "header": table.header,
-                "dropped": table.dropped,
-                "first": table.rows[:3],
-            }
-        )
+        print_json(about(table))
     else:
         print("\n".join(table.lines()))
 

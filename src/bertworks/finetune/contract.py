@@ -54,6 +54,7 @@ class Contract:
         for name, number in data.overlap.items():
             rows = len(data.dev if name == "dev" else data.test)
             told.append(f"overlap: {number:,} of {rows:,} texts of {name} stand in train too, its figures flatter")
+        told.append(f"checks: {self.check_line()}")
         told.append(f"length: {self.length_line()}")
         told.append(f"model: {self.start.describe()}")
         epochs = self.plan.epochs.done(self.plan.steps)
@@ -65,6 +66,13 @@ class Contract:
         if self.seconds is not None:
             told.append(f"time: about {clock(self.seconds)} on this machine")
         return told
+
+    def check_line(self) -> str:
+        """What the cheap checks count, and the command that lists it."""
+        copies, clashes = self.data.repeats
+        empty = self.data.tables["train"].counted.get("an empty text", 0)
+        counts = f"{copies:,} rows repeat an earlier text, {clashes:,} texts have several labels, {empty:,} are empty"
+        return f"{counts}; `bertworks inspect {self.data.tables['train'].path}` lists them and more"
 
     def length_line(self) -> str:
         """Tokens of the rows, and what becomes of those over a window."""
@@ -91,6 +99,8 @@ class Contract:
             "split": data.cut,
             "max_length": self.recipe.data.max_length,
             "long_rows": self.read.long_rows,
+            "repeated_rows": self.data.repeats[0],
+            "conflicting_texts": self.data.repeats[1],
             "seconds_guessed": None if self.seconds is None else round(self.seconds, 1),
             "lines": self.lines(),
         }

@@ -10,6 +10,7 @@ from bertworks.finetune.recipe import DataRecipe
 from bertworks.read.tables import Table, read_table
 from bertworks.tasks.embedding import EmbedTask
 from bertworks.tasks.infer import TagWishes, infer_task
+from bertworks.tasks.lint.texts import repeats
 from bertworks.tasks.matches import with_matches
 from bertworks.tasks.split import are_documents_whole, content_key, split_rows
 from bertworks.tasks.task import Row, Task
@@ -26,6 +27,7 @@ class Data:
     cut            how dev came to be, in a sentence
     lines          split name -> where each of its rows stands in its file
     overlap        split name -> its rows whose text stands in train too
+    repeats        of the training file: rows that repeat an earlier text, and texts with several labels
     """
 
     task: Task
@@ -36,6 +38,7 @@ class Data:
     cut: str
     lines: dict[str, list[int]]
     overlap: dict[str, int] = field(default_factory=dict)
+    repeats: tuple[int, int] = (0, 0)
 
     @property
     def test(self) -> Sequence[Row]:
@@ -86,7 +89,7 @@ def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
         how = f"{task.stratified_by}, {sides}, seed {recipe.split_seed}"
         cut = f"no dev file: {len(dev):,} of {len(train.rows):,} rows of train are held out, {how}"
     overlap = shared_texts(rows, {name: table.rows for name, table in others.items()})
-    return Data(task, inferred.because, tables, rows, dev, cut, lines, overlap)
+    return Data(task, inferred.because, tables, rows, dev, cut, lines, overlap, repeats(train.rows))
 
 
 def shared_texts(train: Sequence[Row], others: Mapping[str, Sequence[Row]]) -> dict[str, int]:

@@ -2,6 +2,8 @@
 
 Columns are separated by tabs, or by spaces; words come first, tags last, unless `--columns` says otherwise. CoNLL-U is
 known by its ten columns: words are FORM, tags UPOS; lines of several words (`1-2`) and empty nodes (`1.1`) are dropped.
+Where the first column counts the words of each sentence, as in GermEval 2014, the second one holds them. CoNLL-2012 is
+read by `ontonotes.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any
 
 from bertworks.base.errors import BertworksError
 from bertworks.read.dialect import Records
+from bertworks.read.ontonotes import is_ontonotes, read_ontonotes
 
 SUFFIXES = frozenset((".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".bmes"))
 CONLL_U = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
@@ -29,7 +32,11 @@ _WORD_CHARS = 100  # a longer first column is a text
 
 def looks_like_conll(path: str, text: str) -> bool:
     """Whether lines are words with tags: by the name's ending, or by blank lines and as many short columns in each."""
-    lines = [line for line in text[: 1 << 18].split("\n")[:-1] or [text] if not _is_comment(line)][:SAMPLE_LINES]
+    if is_ontonotes(text[: 1 << 12].removeprefix("\ufeff").split("\n")):
+        return True
+    head = text[: 1 << 18].split("\n")[:-1] or [text]
+    tabs = _usual_tabs(head)
+    lines = [line for line in head if not _is_comment(line, tabs)][:SAMPLE_LINES]
     words = [line for line in lines if line.strip() and not line.startswith(BORDER)]
     if words and SUFFIXES & {suffix.lower() for suffix in PurePath(path).suffixes}:
         return True
@@ -52,8 +59,13 @@ def read_conll(path: str, text: str) -> Records:
     Raises BertworksError, with the line, where a line has another number of columns.
     """
     lines = text.removeprefix("\ufeff").split("\n")
-    words = [line for line in lines if line.strip() and not _is_comment(line) and not line.startswith(BORDER)]
-    by_tab = bool(words) and all("\t" in line for line in words[:SAMPLE_LINES])
+    if is_ontonotes(lines):
+        return read_ontonotes(path, lines)
+    tabs = _usual_tabs(lines)
+    words = [line for line in lines if line.strip() and not _is_comment(line, tabs) and not line.startswith(BORDER)]
+    if not words:
+        raise BertworksError(f"{path}: holds no words, only comments", "one word and its columns a line")
+    by_tab = all("\t" in line for line in words[:SAMPLE_LINES])
     width = Counter(len(_cells(line, by_tab=by_tab)) for line in words[:SAMPLE_LINES]).most_common(1)[0][0]
     is_tree = width == len(CONLL_U) and by_tab
     sentences: list[list[list[str]]] = []
@@ -68,7 +80,7 @@ def read_conll(path: str, text: str) -> Records:
             borders += line.startswith(BORDER)
             is_open = False
             continue
-        if _is_comment(line) and not is_open:
+        if not is_open and _is_comment(line, tabs):
             continue
         cells = _cells(line, by_tab=by_tab)
         if len(cells) != width:
@@ -86,13 +98,16 @@ def read_conll(path: str, text: str) -> Records:
         sentences[-1].append(cells)
     header = list(CONLL_U) if is_tree else [str(i + 1) for i in range(width)]
     values: list[list[Any]] = [[list(column) for column in zip(*rows, strict=True)] for rows in sentences]
-    columns = {"tokens": "form", "tags": "upos"} if is_tree else {"tokens": "1", "tags": str(width)}
-    if width == 1:
+    first = int(width > 1 and not is_tree and _counts_words(values))
+    columns = {"tokens": "form", "tags": "upos"} if is_tree else {"tokens": str(first + 1), "tags": str(width)}
+    if width == first + 1:
         del columns["tags"]  # words alone, to be tagged
     name, between = "CoNLL-U" if is_tree else "CoNLL", "tabs" if by_tab else "spaces"
     form = f"{name}, a word a line, {between} between {width} columns"
+    if first:
+        form += ", the first one counts the words"
     firsts = [word for sentence in values for word in sentence[0]]
-    if sum(_NUMBERED.fullmatch(word) is not None for word in firsts) >= _MOSTLY * len(firsts):
+    if not first and sum(_NUMBERED.fullmatch(word) is not None for word in firsts) >= _MOSTLY * len(firsts):
         form += ", characters with their place in the word, which is left out"
         for sentence in values:
             sentence[0] = [_PLACE.sub("", word) for word in sentence[0]]
@@ -103,6 +118,14 @@ def read_conll(path: str, text: str) -> Records:
         for sentence, document in zip(values, documents, strict=True):
             sentence.append(document)
     return Records(header, list(map(list, values)), numbers, "line", form, False, columns, dropped)
+
+
+def _counts_words(values: Sequence[Sequence[Sequence[str]]]) -> bool:
+    """Whether the first column holds 1, 2, 3 …, or 0, 1, 2 …, in every sentence, and one has several words."""
+    for begin in (1, 0):
+        if all(sentence[0] == [str(begin + at) for at in range(len(sentence[0]))] for sentence in values):
+            return any(len(sentence[0]) > 1 for sentence in values)
+    return False
 
 
 def _split(lines: Sequence[str]) -> list[list[str]] | None:
@@ -118,6 +141,14 @@ def _cells(line: str, *, by_tab: bool) -> list[str]:
     return line.removesuffix("\r").split("\t") if by_tab else line.split()
 
 
-def _is_comment(line: str) -> bool:
-    """`# text = …` of CoNLL-U; a word `#` has columns behind it."""
+def _is_comment(line: str, tabs: int) -> bool:
+    """`# text = …` of CoNLL-U, `#`, tab and source of GermEval; a word `#` has as many columns behind it as others."""
+    if line.startswith("#\t"):
+        return tabs > 0 and line.count("\t") != tabs
     return line.startswith("# ") and ("\t" not in line or " = " in line)
+
+
+def _usual_tabs(lines: Sequence[str]) -> int:
+    """Tabs in most of the first lines that hold a word."""
+    counts = Counter(line.count("\t") for line in lines[:SAMPLE_LINES] if line.strip() and not line.startswith("#"))
+    return counts.most_common(1)[0][0] if counts else 0

@@ -26,6 +26,7 @@ _PACKED = {
     "xz": re.compile(rb"\xfd7zXZ\x00"),
 }
 PACKINGS = tuple(_PACKED)
+PACKED_SUFFIXES = (".zst", ".gz", ".bz2", ".xz")
 _NOT_TEXT = (
     (re.compile(rb"PK\x03\x04"), "a zip archive or an office document"),
     (re.compile(rb"%PDF-"), "a PDF"),

@@ -69,6 +69,22 @@ def answers_of(value: Any) -> list[Gold] | None:
     return found
 
 
+def placed(answers: Sequence[Gold], context: str) -> tuple[list[Gold], int, int]:
+    """Answers with the places that can be told, how many of these were found, and how many have no place.
+
+    An answer without a place gets the one where its text stands, if it stands there once only.
+    """
+    out: list[Gold] = []
+    found = lost = 0
+    for text, start in answers:
+        if start < 0 and text.strip() and context.count(text) == 1:
+            start = context.index(text)
+            found += 1
+        lost += start < 0
+        out.append(Gold(text, start))
+    return out, found, lost
+
+
 def _row(question: Any, context: str, where: str) -> list[object]:
     name = str(question.get("id", "")) if isinstance(question, dict) else ""
     where = f"{where}, question `{name}`"

@@ -16,10 +16,11 @@ from bertworks.read.choices import choices_of, gathered
 from bertworks.read.conll import looks_like_conll, read_conll
 from bertworks.read.dialect import Records, read_delimited
 from bertworks.read.encoding import likely_encoding, not_utf8
+from bertworks.read.folders import is_rows, read_rows
 from bertworks.read.marks import hold_marks, marks_of
 from bertworks.read.open import open_file
-from bertworks.read.roles import GOLD, INPUTS, Roles, find_roles
-from bertworks.read.squad import answers_of
+from bertworks.read.roles import GOLD, INPUTS, Roles, find_roles, plain_name
+from bertworks.read.squad import answers_of, placed
 from bertworks.read.structured import looks_like_json, read_json, read_parquet
 
 UNMARKED_SHARE = 0.05  # at most so many rows have no gold label where -1 or "-" marks them
@@ -92,7 +93,8 @@ def read_table(
     encoding: str = "utf-8",
     may_lack_gold: bool = False,
 ) -> Table:
-    """Read CSV, TSV, JSON lines, a JSON list, Parquet, a GLUE file, or lines of label and text; packed or not.
+    """Read CSV, TSV, JSON lines, a JSON list, Parquet, a GLUE file, or lines of label and text; packed or not; or a
+    folder of slots or of brat's files (`folders.py`).
 
     columns   role -> column name, before what the names say: {"text": "body", "label": "cat"}
     labelled  True: a label or score is needed, rows without one are dropped and counted; False: every row is kept
@@ -100,6 +102,9 @@ def read_table(
     may_lack_gold  whether a file without any column for a label or score will do where `labelled`
     Raises BertworksError, with the line, for a file that cannot be read as rows.
     """
+    if is_rows(Path(path)):
+        records = read_rows(Path(path))
+        return _made(str(path), records, columns, labelled=labelled, may_lack_gold=may_lack_gold)
     with open_file(path) as source:
         raw = source.handle.read()
     return parse_table(
@@ -117,7 +122,15 @@ def parse_table(
     may_lack_gold: bool = False,
 ) -> Table:
     """As `read_table`, from unpacked bytes; `path` serves for messages, and its extension as a hint."""
-    records = gathered(_records(raw, path, columns or {}, encoding, labelled=labelled), columns or {})
+    records = _records(raw, path, columns or {}, encoding, labelled=labelled)
+    return _made(path, records, columns, labelled=labelled, may_lack_gold=may_lack_gold)
+
+
+def _made(
+    path: str, records: Records, columns: Mapping[str, str] | None, *, labelled: bool, may_lack_gold: bool
+) -> Table:
+    """The rows of a file's records, by role."""
+    records = gathered(records, columns or {})
     if not records.values:
         raise BertworksError(f"{path}: no rows, only a header", "there must be at least one row")
     wanted = {**records.columns, **(columns or {})}
@@ -201,14 +214,28 @@ def _table(path: str, records: Records, roles: Roles, *, labelled: bool) -> Tabl
             row[role] = "" if row[role] is None else row[role]
         if any(isinstance(row[role], str) and not row[role].strip() for role in inputs):
             table.counted["an empty text"] = table.counted.get("an empty text", 0) + 1
-        if answer_is_off(row):
-            told = "an answer whose text does not stand at its place"
+        for told in _place_answers(row):
             table.counted[told] = table.counted.get(told, 0) + 1
         table.rows.append(row)
     if not table.rows:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in table.dropped.items())
         raise BertworksError(f"{path}: no row is left ({reasons})", "is the right column named? `--columns label=…`")
     return table
+
+
+def _place_answers(row: dict[str, Any]) -> list[str]:
+    """Give answers without a place the one that their text has, and say what is odd about the row's answers."""
+    if not isinstance(row.get("context"), str) or not row.get("answers"):
+        return []
+    row["answers"], found, lost = placed(row["answers"], row["context"])
+    told = []
+    if found:
+        told.append("an answer without a place, found by its text")
+    if lost:
+        told.append("an answer without a place, not learnt from")
+    if answer_is_off(row):
+        told.append("an answer whose text does not stand at its place")
+    return told
 
 
 def answer_is_off(row: Mapping[str, Any]) -> bool:
@@ -278,7 +305,8 @@ def _unmarked(records: Records, roles: Roles) -> frozenset[str]:
     counts = Counter(str(row[index]).strip() for row in records.values if isinstance(row[index], (str, int, float)))
     counts.pop("", None)
     total, there = sum(counts.values()), set(counts)
-    if "-" in there and "+" not in there and (len(there) == 1 or counts["-"] <= UNMARKED_SHARE * total):
+    is_gold = plain_name(records.header[index]) == "gold label"  # of SNLI and MNLI: "-" is no majority
+    if "-" in there and "+" not in there and (is_gold or len(there) == 1 or counts["-"] <= UNMARKED_SHARE * total):
         return frozenset("-")
     nothing = {label for label in there if label.lower() in NO_NUMBER}
     if nothing and there != nothing and all(_is_numeral(label) for label in there - nothing):

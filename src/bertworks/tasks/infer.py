@@ -308,8 +308,11 @@ def _classes(table: Table, truncation: str, asked: str | None) -> SentenceTask:
     found = Labels.of(labels, readable)
     column = table.columns.get("label") or table.columns["label_text"]
     if len(found.names) < 2:
+        left_out = table.dropped.get("no label", 0)
+        others = f" with one; {left_out:,} more have no label there" if left_out else ""
+        told = f"one label only, `{found.names[0]}`, in all {len(labels):,} rows of column `{column}`{others}"
         raise BertworksError(
-            f"{table.path}: one label only, `{found.names[0]}`, in all {len(labels):,} rows of column `{column}`",
+            f"{table.path}: {told}",
             "a classifier needs two classes or more; is another column the label? `--columns label=…`",
         )
     if asked is None and len(labels) >= FEW_ROWS and len(found.names) > len(labels) / 2:

@@ -87,7 +87,7 @@ def plain(text: str) -> str:
     'wheresmycard'
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char for char in folded if char.isalnum()) or folded.strip()
+    return "".join(filter(str.isalnum, folded)) or folded.strip()
 
 
 def _rank(key: str, seed: int) -> bytes:
