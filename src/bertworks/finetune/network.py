@@ -102,10 +102,15 @@ def with_folded_head(module: TaskNetwork, task: Task) -> TaskNetwork:
         return module
     assert isinstance(module, BertForSentence)
     assert isinstance(task, SentenceTask)
-    folded = copy.copy(module)
-    folded._modules = dict(module._modules)
-    folded.classifier = copy.deepcopy(module.classifier)
+    return scaled_head(module, task.scale, task.center)
+
+
+def scaled_head(module: BertForSentence, scale: float, center: float = 0.0) -> BertForSentence:
+    """The model whose outputs are scale · output + center; the given one stays as it is."""
+    scaled = copy.copy(module)
+    scaled._modules = dict(module._modules)
+    scaled.classifier = copy.deepcopy(module.classifier)
     with torch.no_grad():
-        folded.classifier.weight.mul_(task.scale)
-        folded.classifier.bias.mul_(task.scale).add_(task.center)
-    return folded
+        scaled.classifier.weight.mul_(scale)
+        scaled.classifier.bias.mul_(scale).add_(center)
+    return scaled

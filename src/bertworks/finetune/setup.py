@@ -15,6 +15,7 @@ from bertworks.base.errors import BertworksError
 from bertworks.engine.matmul_rate import matmul_rate
 from bertworks.engine.memory import keep_memory
 from bertworks.engine.precision import choose_device, choose_dtype
+from bertworks.finetune.calibration import check_calibrate
 from bertworks.finetune.contract import Contract, window_facts
 from bertworks.finetune.data import Data
 from bertworks.finetune.recipe import FinetuneRecipe, MachineRecipe
@@ -90,6 +91,8 @@ def prepare_run(recipe: FinetuneRecipe, data: Data) -> Prepared:
     machine = use_machine(recipe.machine)
     start = find_start(recipe.model)
     check_metric(recipe, data)
+    if recipe.train.calibrate:
+        check_calibrate(data.task, len(data.dev))
     recipe = resolve(recipe, start.config, is_random=start.is_random, rows=len(data.train), dev_rows=len(data.dev))
     plan = plan_of(recipe, len(data.train))
     assert recipe.data.max_length is not None

@@ -6,6 +6,7 @@ A directory that bertworks saved holds `bertworks.json` (task, labels, length); 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,9 +132,15 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def write_settings(folder: Path, task: Task, max_length: int) -> None:
-    """Write `bertworks.json`, all that prediction needs beside weights and vocabulary."""
-    write_json(folder / SETTINGS_FILE, {"format": FORMAT, "max_length": max_length, "task": task.settings()})
+def write_settings(
+    folder: Path, task: Task, max_length: int, *, calibration: Mapping[str, float] | None = None
+) -> None:
+    """Write `bertworks.json`, all that prediction needs beside weights and vocabulary.
+
+    calibration  what chose the temperature that is in the weights already, for whoever asks
+    """
+    content = {"format": FORMAT, "max_length": max_length, "task": task.settings()}
+    write_json(folder / SETTINGS_FILE, content if calibration is None else {**content, "calibration": calibration})
 
 
 def task_of_config(path: Path) -> Task:
