@@ -101,6 +101,7 @@ class Contract:
             "long_rows": self.read.long_rows,
             "repeated_rows": self.data.repeats[0],
             "conflicting_texts": self.data.repeats[1],
+            "overlap": data.overlap,
             "seconds_guessed": None if self.seconds is None else round(self.seconds, 1),
             "lines": self.lines(),
         }

@@ -110,6 +110,7 @@ class TrainRecipe:
     seeds: int = setting(1, ge=1)  # runs with seed, seed + 1, …; mean and spread are reported
     evaluations: int | None = setting(None, ge=1)  # on dev, an epoch; none = 3 while they cost little, 30 in all
     patience: int | None = setting(None, ge=1)  # stop after so many evaluations without a better one; none = never
+    calibrate: bool = False  # a temperature chosen on dev goes into the classifier; classes and labels only
     metric: str | None = None  # what "best" means; none = the task's own
     checkpoint_every: int | None = setting(None, ge=1)  # steps; none = about every 2 minutes
     log_every: int = setting(10, ge=1)  # steps
@@ -167,6 +168,9 @@ class FinetuneRecipe:
             key = "lora_rank" if model.lora_rank is not None else "freeze"
             if train.unfreeze:
                 yield Problem("train.unfreeze", f"`model.{key}` keeps the layers as they are", "leave one of them out")
+        if model.lora_rank is not None and train.calibrate:
+            what = "the adapters are saved with the classifier as it learnt, `calibrate` changes it"
+            yield Problem("train.calibrate", what, "leave one of them out")
         if model.freeze == "encoder" and train.layer_decay != 1:
             yield Problem("train.layer_decay", "no layer learns that could have a lower rate", "leave it out")
         is_still = model.lora_rank is not None or model.freeze is not None or train.unfreeze
