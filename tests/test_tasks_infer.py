@@ -94,8 +94,8 @@ def test_other_words_for_a_task() -> None:
 
 
 def test_other_forms_are_not_taken_for_sentences() -> None:
-    choice = b'{"text": "a", "choices": ["x", "y"], "label": 0}\n{"text": "b", "choices": ["x", "y"], "label": 1}\n'
-    with pytest.raises(BertworksError, match="looks like multiple choice"):
+    choice = b'{"text": "a", "choices": ["x", "y"], "score": 0}\n{"text": "b", "choices": ["x", "y"], "score": 1}\n'
+    with pytest.raises(BertworksError, match="looks like multiple choice without a label"):
         infer_task(parse_table(choice, "t.jsonl"))
     several = b'{"text": "a", "label": ["x", "y"]}\n{"text": "b", "label": ["x"]}\n'
     with pytest.raises(BertworksError, match=r"t.jsonl:1: the label is not one class but \['x', 'y'\]"):

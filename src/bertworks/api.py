@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from bertworks.base.errors import BertworksError
-from bertworks.tasks.task import TaskName
+from bertworks.tasks.names import TaskName
 
 if TYPE_CHECKING:
     from bertworks.finetune.estimator import TextClassifier as TextClassifier

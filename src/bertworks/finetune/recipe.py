@@ -12,7 +12,7 @@ from typing import Literal
 from bertworks.base.places import PRESET
 from bertworks.base.recipe import Problem, setting
 from bertworks.finetune.switches import unfit
-from bertworks.tasks.task import TaskName
+from bertworks.tasks.names import TaskName
 
 
 @dataclass(frozen=True)

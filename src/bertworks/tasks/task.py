@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 """One row of a table, keyed by role: `text`, `sentence1`, `sentence2`, `label`, `score`, `id` …"""
-
-TaskName = Literal["classify", "labels", "score", "tag", "qa", "intent-slots", "choice", "embed", "rerank"]
-"""The words of `--task`; `known.FROM_SETTINGS` says what stands behind each."""
 
 TRUNCATIONS = ("windows", "truncate", "head+tail")
 """What happens to a text longer than the model: `windows` reads all of it; `truncate` keeps the head, as BERT does."""
