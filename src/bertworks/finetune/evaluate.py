@@ -22,10 +22,14 @@ JOINED_ROWS = 256  # of dev whose loss is computed together where it joins rows;
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics by name, and the mean loss in the units of training, infinite where it is not a number."""
+    """Metrics by name, and the mean loss in the units of training, infinite where it is not a number.
+
+    labels_said  distinct labels among the answers; 0 where they have none
+    """
 
     metrics: dict[str, float]
     loss: float
+    labels_said: int
 
 
 def evaluate(network: Network, prepared: Prepared) -> Evaluation:
@@ -34,7 +38,9 @@ def evaluate(network: Network, prepared: Prepared) -> Evaluation:
     windows = prepared.dev_windows
     with network.whole() as model:
         logits = window_logits(model, windows)
-    return Evaluation(task.score(task.decode(rows, windows, logits), rows), mean_loss(task, windows, logits))
+    answers = task.decode(rows, windows, logits)
+    said = len(set(task.confused(answers, rows)[1]))
+    return Evaluation(task.score(answers, rows), mean_loss(task, windows, logits), said)
 
 
 def mean_loss(task: Task, windows: Sequence[Window], logits: Sequence[np.ndarray]) -> float:

@@ -17,6 +17,7 @@ from bertworks.engine.run_directory import RunDirectory
 from bertworks.finetune.bad_cases import bad_cases, short_answer, write_bad_cases
 from bertworks.finetune.calibration import Calibration, calibrated, ece_before
 from bertworks.finetune.card import write_card
+from bertworks.finetune.collapse import restarts
 from bertworks.finetune.floors import floors
 from bertworks.finetune.parts import parts
 from bertworks.finetune.pictures import draw_confusion, draw_curves
@@ -52,11 +53,15 @@ class FinetuneResult:
         return found
 
 
-def finish(run: RunDirectory, prepared: Prepared, state: State) -> dict[str, Any]:
+def finish(run: RunDirectory, prepared: Prepared, state: State, *, collapsed: str | None = None) -> dict[str, Any]:
     """Judge the best model (the last one without dev), write files and pictures, then result.json: the run is over.
+
+    collapsed  why the run counts as one that learnt nothing, see collapse.py
 
     What is only to look at may fail and is said; a kill before result.json leaves an unfinished run, which goes on.
     """
+    if collapsed is not None:
+        log.warning("the run collapsed: %s; its figures say nothing of what the data can teach", collapsed)
     data = prepared.data
     directory = run.path / ("best" if state.best_step else "last")
     calibration = calibrated(directory, prepared) if prepared.recipe.train.calibrate else None
@@ -68,6 +73,7 @@ def finish(run: RunDirectory, prepared: Prepared, state: State) -> dict[str, Any
         write_predictions(path, rows, data.lines[name], found.answers)
         log.info("%s: %s", name, ", ".join(f"{metric} {value:.4f}" for metric, value in metrics[name].items()))
     result = content(prepared, state, metrics, judged)
+    result |= {"restarts": restarts(run), "collapsed": collapsed}
     result |= told_of_parts(task, prepared, metrics, judged, calibration)
     look(run, prepared, state, judged, task, result)
     write_card(directory, prepared, result)

@@ -111,6 +111,7 @@ class TrainRecipe:
     evaluations: int | None = setting(None, ge=1)  # on dev, an epoch; none = 3 while they cost little, 30 in all
     patience: int | None = setting(None, ge=1)  # stop after so many evaluations without a better one; none = never
     calibrate: bool = False  # a temperature chosen on dev goes into the classifier; classes and labels only
+    restarts: int = setting(2, ge=0)  # of a run that collapsed to one class, each with half the rate and another seed
     metric: str | None = None  # what "best" means; none = the task's own
     checkpoint_every: int | None = setting(None, ge=1)  # steps; none = about every 2 minutes
     log_every: int = setting(10, ge=1)  # steps

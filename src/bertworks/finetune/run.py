@@ -17,6 +17,7 @@ from bertworks.engine.run_directory import RunDirectory
 from bertworks.engine.step import StepReport, train_step
 from bertworks.engine.stopping import StopWish
 from bertworks.finetune.batches import TrainingBatches
+from bertworks.finetune.collapse import attempted, begin_again, collapse, restarts
 from bertworks.finetune.data import Data, read_data
 from bertworks.finetune.evaluate import Evaluation, evaluate
 from bertworks.finetune.network import Network
@@ -65,10 +66,25 @@ def run_one(prepared: Prepared, out: Path, *, resume: bool = True, overwrite: bo
         with logged_to(handler):
             for line in prepared.contract.lines():
                 handler.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, line, (), None))
-            return Loop(prepared, run, network).train()
+            return attempts(prepared, run, network)
     finally:
         handler.close()
         run.close()
+
+
+def attempts(prepared: Prepared, run: RunDirectory, network: Network) -> FinetuneResult:
+    """Train; where the run collapsed, again with a lower rate and another seed, as often as the recipe allows."""
+    while True:
+        past = restarts(run)
+        now = attempted(prepared, len(past))
+        loop = Loop(now, run, Network(now) if past else network)
+        stopped = loop.train()
+        if stopped is not None:
+            return FinetuneResult(run.path, {}, stopped)
+        why = collapse(run.metrics(), now.data.task)
+        if why is None or len(past) >= prepared.recipe.train.restarts:
+            return FinetuneResult(run.path, finish(run, now, loop.state, collapsed=why))
+        begin_again(run, now, why)
 
 
 class Loop:
@@ -98,8 +114,8 @@ class Loop:
         self.schedule = schedule_of(train, self.plan.steps, self.plan.warmup_steps)
         self.state = restore(run, self.network, self.optimiser, prepared)
 
-    def train(self) -> FinetuneResult:
-        """Updates, evaluations, checkpoints; then the outcome."""
+    def train(self) -> str | None:
+        """Updates, evaluations, checkpoints, the last model; the signal's name where one cut the run short."""
         state = self.state
         began, before = time.monotonic(), state.seconds
         saved = began
@@ -141,9 +157,9 @@ class Loop:
         if wish.signal_name is not None and state.step < self.plan.steps:
             save(self.run, self.network, self.optimiser, self.prepared, state)
             log.warning("stopped by %s at update %d; the same command goes on from there", wish.signal_name, state.step)
-            return FinetuneResult(self.run.path, {}, wish.signal_name)
+            return wish.signal_name
         self.network.save(self.run.path / "last")
-        return FinetuneResult(self.run.path, finish(self.run, self.prepared, state))
+        return None
 
     def _evaluate(self) -> None:
         found: Evaluation = evaluate(self.network, self.prepared)
@@ -154,7 +170,7 @@ class Loop:
         figures = f"dev {metric} {value:.4f}, loss {found.loss:.4f}{' (best so far)' if is_best else ''}"
         log.info("update %d of %d: %s", state.step, self.plan.steps, figures)
         where = {"step": state.step, "split": "dev", "epoch": self._epoch()}
-        self.run.record({**where, **found.metrics, "loss": found.loss})
+        self.run.record({**where, **found.metrics, "loss": found.loss, "labels_said": found.labels_said})
         if is_best:
             state.best, state.best_step = (value, found.loss), state.step
             self.network.save(self.run.path / "best")
