@@ -66,7 +66,8 @@ def test_shuffled_labels_teach_nothing(place: Path, tmp_path: Path) -> None:
 def test_the_folder_holds_what_is_promised(done: FinetuneResult) -> None:
     names = {path.name for path in done.run.iterdir()}
     promised = "recipe.toml metrics.jsonl log.txt curves.png confusion.png environment.json result.json best last"
-    assert names == {*promised.split(), "predictions-dev.jsonl", "predictions-test.jsonl"}
+    looked_at = "report.html report.md bad_cases.jsonl predictions-dev.jsonl predictions-test.jsonl"
+    assert names == {*promised.split(), *looked_at.split()}
     model_files = {path.name for path in (done.run / "best").iterdir()}
     assert {
         "model.safetensors",

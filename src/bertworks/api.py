@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bertworks.finetune.outcome import FinetuneResult
     from bertworks.model.bert import BertForPreTraining
     from bertworks.model.encoder import BertEncoder
+    from bertworks.predict.attributions import Explanation
     from bertworks.predict.directory import ModelDirectory
     from bertworks.predict.fill import Fill
     from bertworks.tasks.embedding import EmbedAnswer
@@ -87,6 +88,37 @@ class Model:
         check_shape(opened, table)
         found = predict_rows(opened.model, opened.task, opened.tokenizer, table.rows, max_length=opened.max_length)
         return found.answers
+
+    def explain(self, row: AnyRow, *, of: str | int | None = None) -> Explanation:
+        """Which tokens moved the answer for one row: integrated gradients on word embeddings, adding up within 1 %.
+
+        row  as of `predict`
+        of   of classes and labels another label than the answer; of tags the number of a word, from 0, where None is
+             the surest one that is not outside
+        The tokens' values add up to f(row) - f(row with every word masked), where f is the log odds of a class, label
+        or tag, the score, or the log probability of a stretch; `gap` says what is missing.
+        Raises BertworksError for a label the model does not know, and as `predict`.
+        """
+        from bertworks.predict.evaluate import check_shape, for_rows
+        from bertworks.predict.explain import check_focus, explain_rows
+        from bertworks.predict.texts import table_of
+
+        table = table_of([row])
+        opened = for_rows(self._answering, table)
+        check_shape(opened, table)
+        answers = self.predict([row])
+        check_focus(opened.task, of, answers[0])
+        (found,) = explain_rows(
+            opened.model,
+            opened.task,
+            opened.tokenizer,
+            table.rows,
+            answers,
+            max_length=opened.max_length,
+            focus=[of],
+        )
+        assert found is not None
+        return found
 
     def encode(
         self,

@@ -104,5 +104,7 @@ def show(run_folder: Path, content: dict[str, Any]) -> None:
         print_table(header, rows)
     if seeds > 1:
         print(f"mean ± standard deviation of {seeds} seeds; the best on dev is seed {content['best_seed']}")
+    if (run_folder / "report.html").is_file():
+        print(f"report, to be opened in a browser: {run_folder / 'report.html'}")
     print(f"model: {run_folder}; figures: {run_folder / 'result.json'}")
     print(f"next: bertworks predict {run_folder} FILE --out answers.csv")

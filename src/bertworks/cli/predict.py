@@ -22,6 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     flags.add(parser, "--out", help="file for the answers: .jsonl, .csv or .tsv; else standard output")
     flags.add(parser, "--overwrite", "--columns", "--encoding", "--json", "--device", "--dtype", "--threads")
+    parser.add_argument(
+        "--explain", action="store_true", help="the tokens' shares in each answer (`attributions`), in JSON alone; slow"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -30,16 +33,19 @@ def run(args: argparse.Namespace) -> None:
     import logging
     import sys
 
+    from bertworks.base.errors import BertworksError
     from bertworks.base.files import claim_out
     from bertworks.cli.opening import open_model
     from bertworks.predict.files import FilePredictions, output_form, write_answers
 
+    form = output_form(Path(args.out)) if args.out is not None else ".jsonl" if args.json else ""
+    if args.explain and form != ".jsonl":
+        raise BertworksError("--explain writes JSON, no other form has room for it", "add `--json`, or `--out F.jsonl`")
     if args.out is not None:
-        output_form(Path(args.out))
         claim_out(args.out, args.overwrite)
     opened = open_model(args.model, args.device, args.dtype)
     path = "/dev/stdin" if args.file == "-" else args.file
-    predictions = FilePredictions(opened, path, args.columns, args.encoding)
+    predictions = FilePredictions(opened, path, args.columns, args.encoding, explain=args.explain)
     if args.out is not None:
         count = write_answers(predictions, Path(args.out))
         logging.getLogger(__name__).info("%s answers: %s", f"{count:,}", args.out)
@@ -61,9 +67,8 @@ def print_answers(predictions: FilePredictions, *, as_json: bool) -> None:
     from bertworks.cli.output import print_json
 
     for found in predictions:
-        told = found.answer.to_json()
         if as_json:
-            print_json(told)
+            print_json(found.to_json())
             continue
         texts = " | ".join(str(found.row[role]) for role in SHOWN_ROLES if role in found.row)
         shown = " ".join(texts.split())

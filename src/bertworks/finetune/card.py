@@ -8,8 +8,11 @@ from typing import Any
 from bertworks.base.files import whole_file
 from bertworks.finetune.contract import clock
 from bertworks.finetune.floors import FLOORS
+from bertworks.finetune.page import escaped
 from bertworks.finetune.setup import Prepared
 from bertworks.finetune.techniques import techniques
+
+FEW_CLASSES = 12  # of which the card has a line each; the report has all
 
 
 def write_card(directory: Path, prepared: Prepared, result: dict[str, Any]) -> None:
@@ -33,7 +36,7 @@ pipeline_tag: {about.pipeline_tag}
 
 ## How good it is
 
-{table(result)}
+{table(result)}{sureness(result)}{classes(result)}
 
 {limits(prepared, result)}
 
@@ -92,6 +95,37 @@ def table(result: dict[str, Any]) -> str:
             cells = " | ".join(f"{values[split][metric]:.4f}" for metric in metrics)
             lines.append(f"| {split}: {FLOORS[floor]} | {rows} | {cells} |")
     return "\n".join(lines)
+
+
+def sureness(result: dict[str, Any]) -> str:
+    """95 % interval and expected calibration error of the last split judged."""
+    if not result["metrics"]:
+        return ""
+    split = list(result["metrics"])[-1]
+    told = []
+    if split in result.get("interval", {}):
+        edges = result["interval"][split]
+        between = f"{edges['low']:.4f} to {edges['high']:.4f}"
+        told.append(f"{edges['metric']} on ever more rows like {split}: {between} (95 % interval, {edges['by']}).")
+    if split in result.get("ece", {}):
+        told.append(f"Expected calibration error on {split}, 15 bins: {result['ece'][split]:.4f}.")
+    if "calibration" in result:
+        temperature = result["calibration"]["temperature"]
+        told.append(f"A temperature of {temperature:.3f}, chosen on dev, is in the classifier's weights.")
+    return "\n\n" + " ".join(told) if told else ""
+
+
+def classes(result: dict[str, Any]) -> str:
+    """Precision, recall and F1 of each class of the last split judged, where they are few."""
+    split = list(result["metrics"])[-1] if result["metrics"] else ""
+    figures = result.get("by_class", {}).get(split, {})
+    if not 0 < len(figures) <= FEW_CLASSES:
+        return ""
+    lines = [f"| on {split} | precision | recall | F1 | rows or spans |", "|---|---|---|---|---|"]
+    for name, one in figures.items():
+        cells = " | ".join(f"{one[key]:.4f}" for key in ("precision", "recall", "f1"))
+        lines.append(f"| {escaped(name)} | {cells} | {one['support']:,} |")
+    return "\n\n" + "\n".join(lines)
 
 
 def limits(prepared: Prepared, result: dict[str, Any]) -> str:

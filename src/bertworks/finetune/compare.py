@@ -124,6 +124,15 @@ def evidence(
             return np.array([float(ours == gold) for ours, gold in zip(told, frames, strict=True)])
 
         return np.zeros(len(rows)), whole, lambda _, s: float(s.mean())
+    if isinstance(task, TagTask) and metric == "accuracy":
+        wanted_tags = [task.gold(row, "row") for row in rows]
+        words = np.array([[len(tags)] for tags in wanted_tags])
+
+        def right_words(said: Sequence[dict[str, Any]]) -> np.ndarray:
+            pairs = zip((one["tags"] for one in said), wanted_tags, strict=True)
+            return np.array([[sum(map(str.__eq__, tags, gold))] for tags, gold in pairs])
+
+        return words, right_words, lambda g, s: float(s.sum()) / max(float(g.sum()), 1)
     if isinstance(task, SpanTask) and metric in ("f1", "exact_match"):
         wanted = [[text for text, _ in row["answers"]] for row in rows]
         place = 0 if metric == "exact_match" else 1

@@ -91,6 +91,7 @@ class Contract:
             "split": data.cut,
             "max_length": self.recipe.data.max_length,
             "long_rows": self.read.long_rows,
+            "overlap": data.overlap,
             "seconds_guessed": None if self.seconds is None else round(self.seconds, 1),
             "lines": self.lines(),
         }

@@ -216,12 +216,19 @@ def with_folded_head(module: TaskNetwork, task: Task) -> TaskNetwork:
         return module
     assert isinstance(module, BertForSentence | BertForShape)
     assert isinstance(task, SentenceTask)
-    folded = copy.copy(module)
-    folded._modules = dict(module._modules)
-    last = copy.deepcopy(folded.get_submodule(module.head))
+    return scaled_head(module, task.scale, task.center)
+
+
+def scaled_head(
+    module: BertForSentence | BertForShape, scale: float, center: float = 0.0
+) -> BertForSentence | BertForShape:
+    """The model whose outputs are scale · output + center; the given one stays as it is."""
+    scaled = copy.copy(module)
+    scaled._modules = dict(module._modules)
+    last = copy.deepcopy(scaled.get_submodule(module.head))
     assert isinstance(last, Classifier)
     with torch.no_grad():
-        last.weight.mul_(task.scale)
-        last.bias.mul_(task.scale).add_(task.center)
-    folded.register_module(module.head, last)
-    return folded
+        last.weight.mul_(scale)
+        last.bias.mul_(scale).add_(center)
+    scaled.register_module(module.head, last)
+    return scaled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import sys
@@ -13,18 +14,24 @@ from typing import Any
 
 from bertworks.base.files import plain, remove, whole_file
 from bertworks.engine.run_directory import RunDirectory
+from bertworks.finetune.bad_cases import bad_cases, short_answer, write_bad_cases
+from bertworks.finetune.calibration import Calibration, calibrated, ece_before
 from bertworks.finetune.card import write_card
 from bertworks.finetune.floors import floors
+from bertworks.finetune.parts import parts
 from bertworks.finetune.pictures import draw_confusion, draw_curves
+from bertworks.finetune.report import WORST, Looked, page_of, write_page
 from bertworks.finetune.setup import Prepared
 from bertworks.finetune.state import State
-from bertworks.predict.directory import load_model, write_settings
+from bertworks.predict.attributions import Explanation
+from bertworks.predict.directory import load_model, read_settings, write_settings
+from bertworks.predict.explain import explain_rows, is_explained
 from bertworks.predict.run import Predictions, added, predict_rows
 from bertworks.tasks.task import Answer, Row, Task
 
 log = logging.getLogger(__name__)
 
-_SCORES = 5  # classes named for each row of a predictions file, the likeliest ones
+LEAST_SECONDS, MOST_SHARE = 5.0, 0.05  # for explanations: so long, or this share of what training took
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,13 @@ class FinetuneResult:
 
 
 def finish(run: RunDirectory, prepared: Prepared, state: State) -> dict[str, Any]:
-    """Judge the best model (the last one without dev), write files and pictures, then result.json: the run is over."""
+    """Judge the best model (the last one without dev), write files and pictures, then result.json: the run is over.
+
+    What is only to look at may fail and is said; a kill before result.json leaves an unfinished run, which goes on.
+    """
     data = prepared.data
     directory = run.path / ("best" if state.best_step else "last")
+    calibration = calibrated(directory, prepared) if prepared.recipe.train.calibrate else None
     task = tuned(directory, prepared)
     judged = {name: judge(directory, prepared, rows) for name, rows in (("dev", data.dev), ("test", data.test)) if rows}
     metrics = {name: task.score(found.answers, rows_of(prepared, name)) for name, found in judged.items()}
@@ -57,7 +68,8 @@ def finish(run: RunDirectory, prepared: Prepared, state: State) -> dict[str, Any
         write_predictions(path, rows, data.lines[name], found.answers)
         log.info("%s: %s", name, ", ".join(f"{metric} {value:.4f}" for metric, value in metrics[name].items()))
     result = content(prepared, state, metrics, judged)
-    draw(run, prepared, state, judged)
+    result |= told_of_parts(task, prepared, metrics, judged, calibration)
+    look(run, prepared, state, judged, task, result)
     write_card(directory, prepared, result)
     run.finish(result)
     remove(run.path / "checkpoints")
@@ -71,7 +83,9 @@ def tuned(directory: Path, prepared: Prepared) -> Task:
         return data.task
     task = data.task.tuned(judge(directory, prepared, data.dev).answers, data.dev)
     assert prepared.recipe.data.max_length is not None
-    write_settings(directory, task.folded(), prepared.recipe.data.max_length, prepared.start.shape)
+    calibration = read_settings(directory).get("calibration")
+    length, shape = prepared.recipe.data.max_length, prepared.start.shape
+    write_settings(directory, task.folded(), length, shape, calibration=calibration)
     log.info("%s", task.describe()[0])
     return task
 
@@ -120,16 +134,80 @@ def content(
     }
 
 
+def told_of_parts(
+    task: Task,
+    prepared: Prepared,
+    metrics: dict[str, dict[str, float]],
+    judged: dict[str, Predictions],
+    calibration: Calibration | None,
+) -> dict[str, Any]:
+    """What result.json says beside the metrics, each split -> value: interval, ece, by_class, by_kind, confidence."""
+    found: dict[str, Any] = {}
+    for split, predictions in judged.items():
+        rows, value = rows_of(prepared, split), metrics[split][prepared.metric]
+        told = parts(task, predictions.answers, rows, prepared.metric, value)
+        if calibration is not None:
+            told["ece_before"] = ece_before(task, predictions.answers, rows, calibration.temperature)
+        for name, one in told.items():
+            found.setdefault(name, {})[split] = one
+    return found if calibration is None else {**found, "calibration": dataclasses.asdict(calibration)}
+
+
 def write_predictions(path: Path, rows: Sequence[Row], lines: Sequence[int], answers: Sequence[Answer]) -> None:
     """One JSON object a row: its line, what was read, and the answer with its likeliest classes."""
     with whole_file(path, text=True) as handle:
         for row, line, answer in zip(rows, lines, answers, strict=True):
-            answer_json = answer.to_json()
-            if isinstance(answer_json.get("scores"), dict):
-                best = sorted(answer_json["scores"].items(), key=lambda item: -item[1])[:_SCORES]
-                answer_json["scores"] = {label: round(score, 6) for label, score in best}
-            told = {"line": line, "row": dict(row), "answer": answer_json}
+            told = {"line": line, "row": dict(row), "answer": short_answer(answer)}
             handle.write(json.dumps(plain(told), ensure_ascii=False) + "\n")
+
+
+def look(
+    run: RunDirectory,
+    prepared: Prepared,
+    state: State,
+    judged: dict[str, Predictions],
+    task: Task,
+    result: dict[str, Any],
+) -> None:
+    """Pictures, bad cases and the report; none of them is worth losing a run for."""
+    try:
+        draw(run, prepared, state, judged)
+        looked = looked_at(run, prepared, judged, task, result)
+        write_page(run.path, page_of(run.path, prepared, result, run.metrics(), looked))
+    except Exception as error:  # of a drawing or a page, whatever it is: the figures are there
+        log.warning("the report is not whole, %s: %s; every figure is in result.json", type(error).__name__, error)
+        log.debug("what was not drawn", exc_info=True)
+
+
+def looked_at(
+    run: RunDirectory, prepared: Prepared, judged: dict[str, Predictions], task: Task, result: dict[str, Any]
+) -> Looked:
+    """The last split judged: its wrong rows, written to bad_cases.jsonl, and why the worst were answered so."""
+    data = prepared.data
+    split = "test" if "test" in judged else "dev"
+    if split not in judged:
+        return Looked(split, [], [], ("", []), [], [])
+    rows, answers = rows_of(prepared, split), judged[split].answers
+    table = data.tables[split if split in data.tables else "train"]
+    where = (table.path, data.lines[split])
+    cases = bad_cases(task, answers, rows)
+    write_bad_cases(run.path / "bad_cases.jsonl", cases, answers, rows, where[1])
+    worst = cases[:WORST]
+    explanations: list[Explanation | None] = [None] * len(worst)
+    if worst and is_explained(task):
+        opened = load_model(run.path / ("best" if (run.path / "best").is_dir() else "last"))
+        explanations = explain_rows(
+            opened.model.to(prepared.machine.device),
+            opened.task,
+            opened.tokenizer,
+            rows,
+            answers,
+            max_length=opened.max_length,
+            which=[case.row for case in worst],
+            focus=[case.focus for case in worst],
+            seconds=max(LEAST_SECONDS, MOST_SHARE * result["seconds"]),
+        )
+    return Looked(split, rows, answers, where, cases, explanations, table.unit)
 
 
 def draw(run: RunDirectory, prepared: Prepared, state: State, judged: dict[str, Predictions]) -> None:

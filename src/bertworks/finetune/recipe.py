@@ -110,6 +110,7 @@ class TrainRecipe:
     seeds: int = setting(1, ge=1)  # runs with seed, seed + 1, …; mean and spread are reported
     evaluations: int | None = setting(None, ge=1)  # on dev, an epoch; none = 3 while they cost little, 30 in all
     patience: int | None = setting(None, ge=1)  # stop after so many evaluations without a better one; none = never
+    calibrate: bool = False  # a temperature chosen on dev goes into the classifier; classes and labels only
     metric: str | None = None  # what "best" means; none = the task's own
     checkpoint_every: int | None = setting(None, ge=1)  # steps; none = about every 2 minutes
     log_every: int = setting(10, ge=1)  # steps
@@ -163,6 +164,9 @@ class FinetuneRecipe:
     def _frozen_problems(self) -> Iterable[Problem]:
         """What has no effect on layers that do not learn."""
         model, train = self.model, self.train
+        if model.lora_rank is not None and self.train.calibrate:
+            what = "`calibrate` and `model.lora_rank` are both given: the adapter's folder would lack the temperature"
+            yield Problem("train.calibrate", what, "leave one out")
         if model.lora_rank is not None or model.freeze == "encoder":
             key = "lora_rank" if model.lora_rank is not None else "freeze"
             if train.unfreeze:

@@ -15,10 +15,15 @@ from bertworks.base.files import read_json, whole_directory
 from bertworks.base.recipe import to_toml
 from bertworks.engine.run_directory import RunDirectory
 from bertworks.finetune.outcome import FinetuneResult
+from bertworks.finetune.report import write_page
+from bertworks.finetune.report_seeds import page_of_seeds
 from bertworks.finetune.setup import Prepared
 from bertworks.stats.summary import summarise
 
 log = logging.getLogger(__name__)
+
+# of result.json what is another in each seed, and stands in the seed's own
+OF_ONE_SEED = ("by_class", "by_kind", "confidence", "calibration", "interval", "ece", "ece_before")
 
 
 def study(
@@ -61,8 +66,20 @@ def all_seeds(
         shutil.copytree(best / ("best" if (best / "best").is_dir() else "last"), folder, dirs_exist_ok=True)
     for split, values in result["mean"].items():
         log.info("%s: %s", split, told(values, result["sd"][split], len(contents)))
+    look(run, prepared, result)
     run.finish(result)
     return FinetuneResult(run.path, result)
+
+
+def look(run: RunDirectory, prepared: Prepared, result: dict[str, Any]) -> None:
+    """The page of all seeds; it is not worth losing a study for."""
+    try:
+        folders = {entry["seed"]: run.path / f"seed-{entry['seed']}" for entry in result["seeds"]}
+        lines = {seed: RunDirectory(folder).metrics() for seed, folder in folders.items()}
+        write_page(run.path, page_of_seeds(run.path, prepared, result, lines))
+    except Exception as error:  # of a drawing or a page, whatever it is: the figures are there
+        log.warning("the report is not whole, %s: %s; every figure is in result.json", type(error).__name__, error)
+        log.debug("what was not drawn", exc_info=True)
 
 
 def finished(folder: Path, prepared: Prepared) -> dict[str, Any]:
@@ -93,8 +110,11 @@ def together(prepared: Prepared, contents: Sequence[dict[str, Any]]) -> dict[str
         mean[split] = {name: summary.mean for name, summary in summaries.items()}
         sd[split] = {name: summary.sd or 0.0 for name, summary in summaries.items()}
     best = max(entries, key=lambda entry: entry["metrics"].get("dev", {}).get(prepared.metric, 0.0))
+    common = {name: value for name, value in contents[0].items() if name not in OF_ONE_SEED}
     return {
-        **contents[0],
+        **common,
+        **mean_errors(contents),
+        "interval": intervals(entries, prepared.metric),
         "metrics": mean,
         "seeds": entries,
         "mean": mean,
@@ -104,6 +124,25 @@ def together(prepared: Prepared, contents: Sequence[dict[str, Any]]) -> dict[str
         "seconds": round(sum(content["seconds"] for content in contents), 1),
         "command": " ".join(sys.argv),
     }
+
+
+def mean_errors(contents: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """`ece` and `ece_before` of each split, the means over the seeds; only where every seed has them."""
+    found = {}
+    for name in ("ece", "ece_before"):
+        if all(name in content for content in contents):
+            splits = contents[0][name]
+            found[name] = {split: summarise([content[name][split] for content in contents]).mean for split in splits}
+    return found
+
+
+def intervals(entries: Sequence[dict[str, Any]], metric: str) -> dict[str, dict[str, Any]]:
+    """Of each split the 95 % interval of the mean over the seeds."""
+    found = {}
+    for split in entries[0]["metrics"]:
+        summary = summarise([entry["metrics"][split][metric] for entry in entries])
+        found[split] = {"metric": metric, "low": summary.low, "high": summary.high, "by": "Student's t over seeds"}
+    return found
 
 
 def told(mean: dict[str, float], sd: dict[str, float], seeds: int) -> str:

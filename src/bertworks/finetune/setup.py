@@ -16,6 +16,7 @@ from bertworks.base.errors import BertworksError
 from bertworks.engine.matmul_rate import matmul_rate
 from bertworks.engine.memory import keep_memory
 from bertworks.engine.precision import choose_device, choose_dtype
+from bertworks.finetune.calibration import check_calibrate
 from bertworks.finetune.classes import Draws, classes_of
 from bertworks.finetune.contract import Contract, window_facts
 from bertworks.finetune.data import Data
@@ -109,6 +110,8 @@ def prepare_run(recipe: FinetuneRecipe, data: Data) -> Prepared:
     check_techniques(recipe, start.config, data.task)
     if recipe.data.replace_words:
         guesser(start)  # refused before anything is written
+    if recipe.train.calibrate:
+        check_calibrate(data.task, len(data.dev))
     recipe = resolve(recipe, start.config, is_random=start.is_random, rows=len(data.train), dev_rows=len(data.dev))
     plan = plan_of(recipe, len(data.train))
     assert recipe.data.max_length is not None

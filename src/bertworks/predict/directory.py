@@ -6,6 +6,7 @@ A directory that bertworks saved holds `bertworks.json` (task, labels, length); 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,10 +136,22 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def write_settings(folder: Path, task: Task, max_length: int, shape: HeadShape = PLAIN) -> None:
-    """Write `bertworks.json`, all that prediction needs beside weights and vocabulary."""
-    head = {} if shape.is_plain else {"head": shape.to_json()}
-    write_json(folder / SETTINGS_FILE, {"format": FORMAT, "max_length": max_length, "task": task.settings(), **head})
+def write_settings(
+    folder: Path,
+    task: Task,
+    max_length: int,
+    shape: HeadShape = PLAIN,
+    *,
+    calibration: Mapping[str, float] | None = None,
+) -> None:
+    """Write `bertworks.json`, all that prediction needs beside weights and vocabulary.
+
+    calibration  what chose the temperature that is in the weights already, for whoever asks
+    """
+    more: dict[str, Any] = {} if shape.is_plain else {"head": shape.to_json()}
+    if calibration is not None:
+        more["calibration"] = dict(calibration)
+    write_json(folder / SETTINGS_FILE, {"format": FORMAT, "max_length": max_length, "task": task.settings(), **more})
     if isinstance(task, EmbedTask):
         write_for_sentence_transformers(folder, max_length)
 

@@ -8,7 +8,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,14 +17,17 @@ from typing import IO, Any
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import plain, whole_file
 from bertworks.base.progress import Progress
+from bertworks.predict.attributions import Explanation
 from bertworks.predict.directory import ModelDirectory
 from bertworks.predict.evaluate import check_shape, for_rows
-from bertworks.predict.run import added, predict_rows
+from bertworks.predict.explain import check_explainable, explain_rows
+from bertworks.predict.run import added, chunks, predict_rows
 from bertworks.read.open import open_file
 from bertworks.read.tables import Table, parse_table
-from bertworks.tasks.task import Answer, Coverage
+from bertworks.tasks.task import Answer, Coverage, Row
 
 PIECE_BYTES = 32 << 20  # read at a time
+EXPLAINED_ROWS = 64  # at a time: answers come out while the file is read
 HEAD_BYTES = 64 << 10  # of the file's beginning, put before every piece: each is then understood alike
 log = logging.getLogger(__name__)
 
@@ -34,23 +37,40 @@ WHOLE = (b"PAR1", b"\xff\xfe", b"\xfe\xff", b"[")  # Parquet, UTF-16 and one JSO
 
 @dataclass(frozen=True)
 class Answered:
-    """One row of the file and what the model says about it."""
+    """One row of the file, what the model says about it, and why where that was asked for."""
 
     line: int
     row: Mapping[str, Any]
     answer: Answer
+    attributions: Explanation | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of `predict --json` (docs/formats.md)."""
+        told = self.answer.to_json()
+        return told if self.attributions is None else {**told, "attributions": self.attributions.to_json()}
 
 
 class FilePredictions:
     """Answers to the rows of a file, made as they are asked for; `coverage` and `dropped` grow with them.
 
     dropped  reason -> rows left out
+    explain  whether each answer comes with its tokens' shares, which takes some dozen times as long
+    Raises BertworksError where answers of the model's task are not explained.
     """
 
     def __init__(
-        self, opened: ModelDirectory, path: str, columns: Mapping[str, str] | None = None, encoding: str = "utf-8"
+        self,
+        opened: ModelDirectory,
+        path: str,
+        columns: Mapping[str, str] | None = None,
+        encoding: str = "utf-8",
+        *,
+        explain: bool = False,
     ) -> None:
+        if explain:
+            check_explainable(opened.task)
         self.opened, self.path, self.columns, self.encoding = opened, path, columns, encoding
+        self.explain = explain
         self.coverage = Coverage(0, 0, 0, 0)
         self.first: Table | None = None
         self.dropped: Counter[str] = Counter()
@@ -70,8 +90,20 @@ class FilePredictions:
                     o.model, o.task, o.tokenizer, table.rows, max_length=o.max_length, progress=progress
                 )
                 self.coverage = added(self.coverage, found.coverage)
-                for number, row, answer in zip(table.line_numbers, table.rows, found.answers, strict=True):
-                    yield Answered(number, row, answer)
+                done = 0
+                for rows in chunks(table.rows, EXPLAINED_ROWS):
+                    part = slice(done, done + len(rows))
+                    answers = found.answers[part]
+                    reasons = self._explained(rows, answers)
+                    for one in zip(table.line_numbers[part], rows, answers, reasons, strict=True):
+                        yield Answered(*one)
+                    done += len(rows)
+
+    def _explained(self, rows: Sequence[Row], answers: Sequence[Answer]) -> Sequence[Explanation | None]:
+        if not self.explain:
+            return [None] * len(rows)
+        o = self.opened
+        return explain_rows(o.model, o.task, o.tokenizer, rows, answers, max_length=o.max_length)
 
 
 def read_in_pieces(
@@ -207,7 +239,7 @@ def write_json_lines(predictions: FilePredictions, handle: IO[str]) -> int:
     """One answer a line, as `predict --json`."""
     count = 0
     for found in predictions:
-        handle.write(json.dumps(plain(found.answer.to_json()), ensure_ascii=False) + "\n")
+        handle.write(json.dumps(plain(found.to_json()), ensure_ascii=False) + "\n")
         count += 1
     return count
 
