@@ -92,7 +92,9 @@ def case_by_score(task: Task, number: int, row: Row, answer: Answer) -> BadCase 
         return None
     told = answer.to_json()
     gold = next((row[role] for role in GOLD_ROLES if role in row), None)
-    return BadCase(number, gold, told, float(told.get("score") or 0.0))
+    scores = told.get("scores")
+    sure = max(scores, default=0.0) if isinstance(scores, list) else told.get("score")
+    return BadCase(number, gold, told, float(sure or 0.0))
 
 
 def labels_case(task: LabelsTask, number: int, row: Row, answer: LabelsAnswer) -> BadCase | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from bertworks.base.errors import BertworksError
+from bertworks.base.files import whole_directory
 from bertworks.stats.reliability import expected_calibration_error, reliability
 from bertworks.tasks.sentence import SentenceTask
 from bertworks.tasks.several import LabelsTask
@@ -77,32 +79,29 @@ def calibrated(directory: Path, prepared: Prepared) -> Calibration:
     task = cast("SentenceTask | LabelsTask", data.task)
     gold = np.array([task.gold(row, f"row {i}") for i, row in enumerate(data.dev, 1)])
     found = fit(pooled(prepared.dev_windows, outputs, len(data.dev), task.num_outputs), gold)
-    save_scaled(directory, prepared, found)
+    save_scaled(directory, found)
     log.info(
         "temperature %.3f, chosen on dev: ECE %.4f, before %.4f", found.temperature, found.ece_after, found.ece_before
     )
     return found
 
 
-def save_scaled(directory: Path, prepared: Prepared, found: Calibration) -> None:
+def save_scaled(directory: Path, found: Calibration) -> None:
     """Write the model directory anew with 1/T in the classifier, in float32, and with what was found."""
     from bertworks.finetune.network import scaled_head
     from bertworks.model.bert import BertForSentence
-    from bertworks.model.pretrained import save_pretrained
+    from bertworks.model.pretrained import read_config_json, write_pretrained
     from bertworks.model.shaped import BertForShape
-    from bertworks.predict.directory import load_model, write_settings
+    from bertworks.predict.directory import load_model, shape_of, write_settings
 
     opened = load_model(directory)
     assert isinstance(opened.model, BertForSentence | BertForShape)
-    keys = {**opened.task.config_keys(), "pad_token_id": opened.tokenizer.pad_token_id}
-
-    def also(folder: Path) -> None:
-        opened.tokenizer.save(folder)
-        stored = dataclasses.asdict(found)
-        write_settings(folder, opened.task, opened.max_length, prepared.start.shape, calibration=stored)
-
     scaled = scaled_head(opened.model, 1 / found.temperature)
-    save_pretrained(scaled, directory, settings=keys, also=also, overwrite=True)
+    with whole_directory(directory, overwrite=True) as folder:
+        shutil.copytree(directory, folder, dirs_exist_ok=True)
+        write_pretrained(scaled, folder, settings=read_config_json(directory))
+        stored = dataclasses.asdict(found)
+        write_settings(folder, opened.task, opened.max_length, shape_of(directory), calibration=stored)
 
 
 def fit(logits: np.ndarray, gold: np.ndarray) -> Calibration:

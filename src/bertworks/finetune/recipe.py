@@ -165,6 +165,9 @@ class FinetuneRecipe:
     def _frozen_problems(self) -> Iterable[Problem]:
         """What has no effect on layers that do not learn."""
         model, train = self.model, self.train
+        if model.lora_rank is not None and self.train.calibrate:
+            what = "`calibrate` and `model.lora_rank` are both given: the adapter's folder would lack the temperature"
+            yield Problem("train.calibrate", what, "leave one out")
         if model.lora_rank is not None or model.freeze == "encoder":
             key = "lora_rank" if model.lora_rank is not None else "freeze"
             if train.unfreeze:
