@@ -106,11 +106,8 @@ def read_conll(path: str, text: str) -> Records:
     form = f"{name}, a word a line, {between} between {width} columns"
     if first:
         form += ", the first one counts the words"
-    firsts = [word for sentence in values for word in sentence[0]]
-    if not first and sum(_NUMBERED.fullmatch(word) is not None for word in firsts) >= _MOSTLY * len(firsts):
+    if not first and _without_places(values):
         form += ", characters with their place in the word, which is left out"
-        for sentence in values:
-            sentence[0] = [_PLACE.sub("", word) for word in sentence[0]]
     if borders:
         form += f", {borders:,} documents"
         header.append("document")
@@ -118,6 +115,16 @@ def read_conll(path: str, text: str) -> Records:
         for sentence, document in zip(values, documents, strict=True):
             sentence.append(document)
     return Records(header, list(map(list, values)), numbers, "line", form, False, columns, dropped)
+
+
+def _without_places(values: Sequence[list[Any]]) -> bool:
+    """Take the place in the word from characters like 科0 and 学1, where nearly all words are such; whether they are."""
+    firsts = [word for sentence in values for word in sentence[0]]
+    if sum(_NUMBERED.fullmatch(word) is not None for word in firsts) < _MOSTLY * len(firsts):
+        return False
+    for sentence in values:
+        sentence[0] = [_PLACE.sub("", word) for word in sentence[0]]
+    return True
 
 
 def _counts_words(values: Sequence[Sequence[Sequence[str]]]) -> bool:
