@@ -190,7 +190,7 @@ bc/x 0 0 Rome NNP (TOP*) rome - - - (GPE) -
         "tags": ["B-PERSON", "I-PERSON", "O"],
         "document": "1",
     }
-    assert table.rows[1] == {"tokens": ["Rome"], "tags": ["B-GPE"]}
+    assert table.rows[1] == {"tokens": ["Rome"], "tags": ["B-GPE"], "document": "1"}
     assert table.line_numbers == [2, 6]
     assert parse_table(raw, "x", columns={"tags": "pos"}).rows[1]["tags"] == ["NNP"]
     with pytest.raises(BertworksError, match=r"x:3: `\(X\)` in the column of names"):

@@ -21,6 +21,7 @@ from bertworks.read.ontonotes import is_ontonotes, read_ontonotes
 SUFFIXES = frozenset((".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".bmes"))
 CONLL_U = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 BORDER = "-DOCSTART-"
+NO_WORDS = "words of several words, empty nodes"  # of CoNLL-U
 SAMPLE_LINES = 2000
 MOST_TAGS = 0.2  # distinct tags a line, where they are not written with prefixes
 _PREFIXED = re.compile(r"O|[BIOESLUMW]-.+|[BMES]")
@@ -55,7 +56,6 @@ def read_conll(path: str, text: str) -> Records:
     """One record a sentence, each cell the list of a column; `numbers` are the lines of the first words.
 
     Where `-DOCSTART-` lines part documents, a last column `document` holds the number of each sentence's document.
-
     Raises BertworksError, with the line, where a line has another number of columns.
     """
     lines = text.removeprefix("\ufeff").split("\n")
@@ -84,11 +84,10 @@ def read_conll(path: str, text: str) -> Records:
             continue
         cells = _cells(line, by_tab=by_tab)
         if len(cells) != width:
-            raise BertworksError(
-                f"{path}:{number}: {len(cells)} columns, other lines have {width}", "one word and its columns a line"
-            )
+            told = f"{path}:{number}: {len(cells)} columns, other lines have {width}"
+            raise BertworksError(told, "one word and its columns a line")
         if is_tree and not cells[0].isdigit():
-            dropped["words of several words, empty nodes"] = dropped.get("words of several words, empty nodes", 0) + 1
+            dropped[NO_WORDS] = dropped.get(NO_WORDS, 0) + 1
             continue
         if not is_open:
             sentences.append([])
@@ -102,22 +101,27 @@ def read_conll(path: str, text: str) -> Records:
     columns = {"tokens": "form", "tags": "upos"} if is_tree else {"tokens": str(first + 1), "tags": str(width)}
     if width == first + 1:
         del columns["tags"]  # words alone, to be tagged
-    name, between = "CoNLL-U" if is_tree else "CoNLL", "tabs" if by_tab else "spaces"
-    form = f"{name}, a word a line, {between} between {width} columns"
-    if first:
-        form += ", the first one counts the words"
-    firsts = [word for sentence in values for word in sentence[0]]
-    if not first and sum(_NUMBERED.fullmatch(word) is not None for word in firsts) >= _MOSTLY * len(firsts):
+    between = "tabs" if by_tab else "spaces"
+    form = f"CoNLL{'-U' * is_tree}, a word a line, {between} between {width} columns"
+    form += ", the first one counts the words" * first
+    if not first and _without_places(values):
         form += ", characters with their place in the word, which is left out"
-        for sentence in values:
-            sentence[0] = [_PLACE.sub("", word) for word in sentence[0]]
     if borders:
         form += f", {borders:,} documents"
         header.append("document")
         columns["document"] = "document"
-        for sentence, document in zip(values, documents, strict=True):
-            sentence.append(document)
-    return Records(header, list(map(list, values)), numbers, "line", form, False, columns, dropped)
+        values = [[*sentence, document] for sentence, document in zip(values, documents, strict=True)]
+    return Records(header, values, numbers, "line", form, False, columns, dropped)
+
+
+def _without_places(values: Sequence[list[Any]]) -> bool:
+    """Take the place in the word from characters like 科0 and 学1, where nearly all are such; say whether."""
+    firsts = [word for sentence in values for word in sentence[0]]
+    if sum(_NUMBERED.fullmatch(word) is not None for word in firsts) < _MOSTLY * len(firsts):
+        return False
+    for sentence in values:
+        sentence[0] = [_PLACE.sub("", word) for word in sentence[0]]
+    return True
 
 
 def _counts_words(values: Sequence[Sequence[Sequence[str]]]) -> bool:
