@@ -154,7 +154,9 @@ def test_each_task_compares_its_own_distributions() -> None:
 def test_what_has_no_two_distributions_is_refused(place: Path, tmp_path: Path) -> None:
     scores = [{"text": row["text"], "score": i / 7} for i, row in enumerate(toy_rows(30))]
     rows = write_rows(tmp_path / "scores.csv", scores)
-    with pytest.raises(BertworksError, match=r"compares two distributions, the task score answers with none"):
+    with pytest.raises(
+        BertworksError, match=r"compares distributions over classes, labels, tags or tokens; score has none"
+    ):
         prepared_of(place, train__r_drop=1.0, data__train=str(rows), data__task="score")
 
 
