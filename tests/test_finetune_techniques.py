@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bertworks.base.errors import BertworksError
-from bertworks.base.recipe import RecipeError, keys
+from bertworks.base.randomness import generator
+from bertworks.base.recipe import RecipeError
+from bertworks.base.recipe import keys as keys_of
 from bertworks.engine.checkpoint import checkpoints, load_checkpoint
 from bertworks.engine.moderation import AveragedGradient
 from bertworks.engine.optimiser import AdamW
@@ -25,7 +27,7 @@ from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.finetune.run import finetune
 from bertworks.finetune.setup import prepare_run
 from bertworks.finetune.state import save
-from bertworks.finetune.techniques import SWITCHES, TECHNIQUES, techniques
+from bertworks.finetune.switches import SWITCHES, TECHNIQUES, named_switches
 from finetune_support import model_folder, toy_recipe, toy_rows, write_rows
 from test_finetune_questions import write_questions
 
@@ -86,6 +88,7 @@ def test_a_switch_without_a_use_is_refused_with_and_without_a_task(place: Path, 
     [
         ({"train__schedule": "trapezoid", "train__cooldown": 0.95}, r"warm-up and cool-down are longer than the run"),
         ({"loss__focal_gamma": 1.0, "data__decoder": "crf"}, r"the decoder crf has one of whole rows"),
+        ({"train__l2": 0.1, "train__unfreeze": True}, r"`l2` pulls on all weights"),
         ({"train__batch_most": 64}, r"`batch_most` is given, but the batch does not grow"),
         ({"data__mask_words": 0.6, "data__replace_words": 0.6}, r"are more than all words"),
         ({"train__batch_growth": 2.0, "train__batch_most": 4}, r"batch_most 4 is below batch_size 8"),
@@ -97,19 +100,19 @@ def test_settings_that_contradict_each_other_are_told(place: Path, settings_: di
 
 
 def test_what_is_on_is_told_before_training_and_in_the_card(place: Path, tmp_path: Path) -> None:
-    assert not [line for line in prepared_lines(place, "train.csv") if line.startswith("techniques")]
+    assert not [line for line in prepared_lines(place, "train.csv") if line.startswith("technique")]
     assert set(ON) - {"train__batch_most"} == {key.replace(".", "__") for key in TECHNIQUES}
-    known = {key.name for key in keys(FinetuneRecipe)}
+    known = {key.name for key in keys_of(FinetuneRecipe)}
     assert known >= {*TECHNIQUES, *(switch.key for switch in SWITCHES)}
-    assert len(techniques(toy_recipe(place / "start", place / "train.csv", **ON))) == len(TECHNIQUES)
+    assert len(named_switches(toy_recipe(place / "start", place / "train.csv", **ON))) == len(TECHNIQUES)
     on = {"loss__class_weights": {"metal": 2.5}, "train__schedule": "cosine", "train__batch_growth": 2.0}
-    line = "techniques: class_weights metal=2.5, batch_growth 2, schedule cosine"
+    phrases = ["class_weights metal=2.5", "batch_growth 2", "schedule cosine"]
     recipe = toy_recipe(place / "start", place / "train.csv", train__steps=3, **on)
     run = finetune(recipe, tmp_path / "run").run
     told = json.loads((run / "result.json").read_text())["contract"]["lines"]
-    assert line in told
+    assert [one for one in told if one.startswith("technique")] == [f"technique: {phrase}" for phrase in phrases]
     assert any("updates of 8 growing to 64 rows" in one and "a half cosine to 0" in one for one in told)
-    assert line.replace("t", "T", 1) in (run / "best" / "README.md").read_text()
+    assert "".join(f"\n- {phrase}" for phrase in phrases) in (run / "best" / "README.md").read_text()
 
 
 def test_nothing_on_adds_nothing(place: Path) -> None:
@@ -121,7 +124,9 @@ def test_nothing_on_adds_nothing(place: Path) -> None:
     assert network.changes is None
     assert ready.loss_sum == ready.data.task.loss_sum == network.objective.loss_sum
     assert gradient_change_of(recipe.train) is None
-    assert type(optimiser_of(recipe.train, network.parameters)) is AdamW
+    adam = AdamW(network.parameters)
+    assert optimiser_of(recipe.train, network.parameters, adam) is adam
+    assert network._words is not None
     assert ready.start.tokenizer.mask_token_id not in network._words.active
     changed = toy_recipe(place / "start", place / "train.csv", **ON)
     ready = prepare_run(changed, read_data(changed.data))
@@ -130,7 +135,19 @@ def test_nothing_on_adds_nothing(place: Path) -> None:
     assert network.changes is not None
     assert ready.loss_sum != ready.data.task.loss_sum
     assert gradient_change_of(changed.train) is not None
-    assert type(optimiser_of(changed.train, network.parameters)) is AveragedGradient
+    assert isinstance(optimiser_of(changed.train, network.parameters, AdamW(network.parameters)), AveragedGradient)
+
+
+def test_words_are_masked_over_a_frozen_table_too(place: Path) -> None:
+    keys = {"model__freeze": "encoder", "data__mask_words": 0.5}
+    recipe = toy_recipe(place / "start", place / "train.csv", **keys)
+    ready = prepare_run(recipe, read_data(recipe.data))
+    network = Network(ready)
+    assert network._words is None
+    assert network.changes is not None
+    window, mask = network.compact(ready.windows)[0][0], ready.start.tokenizer.mask_token_id
+    read = [network.changes.changed(window, 0, 0, generator("test", seed)).input_ids for seed in range(9)]
+    assert any(mask in ids for ids in read)
 
 
 class Cut(Exception):
@@ -145,11 +162,18 @@ def numbers_of(run: Path) -> tuple[list[dict[str, Any]], bytes]:
     return lines, (run / "last" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("others", [{}, {"train__fgm": 0.5, "train__r_drop": 0.5, "train__ema": 0.9}], ids=["", "two"])
 def test_a_run_with_everything_on_goes_on_to_equal_numbers(
-    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: dict[str, object]
 ) -> None:
     recipe = toy_recipe(
-        place / "start", place / "train.csv", train__steps=26, train__checkpoint_every=15, train__log_every=1, **ON
+        place / "start",
+        place / "train.csv",
+        train__steps=26,
+        train__checkpoint_every=15,
+        train__log_every=1,
+        **ON,
+        **others,
     )
     expected = numbers_of(finetune(recipe, tmp_path / "unbroken").run)
     assert len({line["loss"] for line in expected[0]}) > 20
@@ -190,6 +214,7 @@ def test_l2_and_the_cap_know_the_whole_word_table(place: Path) -> None:
     for key in ("train__l2", "train__update_cap", "train__gradient_ema"):
         recipe = toy_recipe(place / "start", place / "train.csv", **{key: 0.1})
         network = Network(prepare_run(recipe, read_data(recipe.data)))
+        assert network._words is not None
         sizes[key] = len(network._words.active)
     assert sizes["train__l2"] == sizes["train__update_cap"] > sizes["train__gradient_ema"]
 

@@ -197,5 +197,7 @@ class FinetuneRecipe:
         if data.decoder == "crf" and self.loss != LossRecipe():
             what = "[loss] changes the loss of single words, the decoder crf has one of whole rows"
             yield Problem("data.decoder", what, "leave [loss] out, or take another decoder")
+        if train.l2 and train.unfreeze:
+            yield Problem("train.l2", "`l2` pulls on all weights, `unfreeze` keeps some still", "leave one of them out")
         if data.task is not None:
             yield from unfit(self, data.task)
