@@ -17,7 +17,8 @@ from bertworks.reproduce import bundled
 from documents import ROOT, Block, blocks, commands, documents, environment, run
 
 PAGES = documents() if (ROOT / "README.md").exists() else []
-RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
+BUILT_IN = ROOT / "src" / "bertworks" / "data" / "recipes"
+RECIPES = sorted([*(ROOT / "recipes").glob("*.toml"), *BUILT_IN.glob("*.toml")])
 KINDS = {"pretrain": PretrainRecipe, "finetune": FinetuneRecipe}
 REFERENCE = re.compile("bertworks-mini")
 

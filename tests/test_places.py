@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from bertworks.base.errors import BertworksError
-from bertworks.base.places import PACKAGED, find_model, packaged
+from bertworks.base.places import PACKAGED, RECIPES, find_model, find_recipe, packaged
+from bertworks.base.recipe import load, to_toml
+from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.reproduce.bundled import reference_checkpoint
 from bertworks.text.tokenizer import Tokenizer
 
@@ -43,3 +45,16 @@ def test_a_folder_of_the_users_goes_before_a_packaged_name(tmp_path: Path, monke
     (tmp_path / REFERENCE / "config.json").write_text("{}")
     assert packaged(REFERENCE) is None
     assert find_model(REFERENCE) == Path(REFERENCE)
+
+
+def test_a_recipe_is_a_file_or_a_built_in_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_recipe(None) is None
+    found = {name: find_recipe(name) for name in RECIPES}
+    recipes = {name: load(FinetuneRecipe, path) for name, path in found.items()}
+    assert len({to_toml(recipe) for recipe in recipes.values()} | {to_toml(FinetuneRecipe())}) == len(RECIPES) + 1
+    assert recipes["paper"].train.schedule == "bert"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fast").write_text("[train]\nepochs = 7\n")
+    assert load(FinetuneRecipe, find_recipe("fast")).train.epochs == 7, "a file of the user's goes first"
+    with pytest.raises(BertworksError, match="nowhere"):
+        load(FinetuneRecipe, find_recipe("nowhere"))

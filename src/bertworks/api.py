@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from bertworks.base.errors import BertworksError
+from bertworks.base.places import find_recipe
 from bertworks.tasks.names import TaskName
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ def finetune(
     """What `bertworks finetune` does, with the same defaults: what is None here is as the recipe says.
 
     model   a run, a model directory, or "bertworks-mini", the default
-    recipe  a TOML file with any of the recipe's keys; what is given here goes over it
+    recipe  a TOML file with any of the recipe's keys, or a name of a built-in one; what is given here goes over it
     Returns the run's folder and its figures: `result.metrics["dev"]["accuracy"]`. `load(out)` opens the best model.
     Raises BertworksError for rows or a start that do not fit, and for an `out` that holds something else.
     """
@@ -251,7 +252,9 @@ def finetune(
         "machine.threads": threads,
     }
     overrides = {key: value for key, value in given.items() if value is not None}
-    return run(load_recipe(FinetuneRecipe, recipe, overrides), Path(out), resume=resume, overwrite=overwrite)
+    return run(
+        load_recipe(FinetuneRecipe, find_recipe(recipe), overrides), Path(out), resume=resume, overwrite=overwrite
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -1,12 +1,14 @@
-"""Where a model's name leads: a run, a model directory, or one that ships in the package."""
+"""Where a name leads: of a model a run, a model directory, or one that ships in the package; of a recipe a file."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from bertworks.base.errors import BertworksError
 
 PACKAGED = ("bertworks-mini",)
+RECIPES = ("fast", "robust", "paper", "fewshot", "long")  # of fine-tuning, that ship in the package
 PRESET = "preset:"  # before a size: random weights instead of a model
 
 
@@ -23,6 +25,17 @@ def packaged(name: str | Path) -> Path | None:
     if not folder.is_dir():
         raise BertworksError(f"{name}: is not in this installation", "name another model directory")
     return folder
+
+
+def find_recipe(name: str | os.PathLike[str] | None) -> Path | None:
+    """The file that a fine-tuning recipe's name stands for: one that ships in the package, or the path itself."""
+    if name is None:
+        return None
+    if os.fspath(name) not in RECIPES or Path(name).is_file():
+        return Path(name)
+    from importlib.resources import files
+
+    return Path(str(files("bertworks") / "data" / "recipes" / f"{name}.toml"))
 
 
 def find_model(name: str | Path) -> Path:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from bertworks.base.places import RECIPES, find_recipe
 from bertworks.base.recipe import load, to_toml
 from bertworks.cli import flags
 from bertworks.cli.recipe_flags import add_recipe, overrides
@@ -38,11 +39,12 @@ SHORT = {
     "--dtype": "machine.dtype",
     "--threads": "machine.threads",
 }
+HELP = f"TOML file, or one that is built in: {', '.join(RECIPES)}; flags override its keys"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
-    parser.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE", help="TOML file; flags override its keys")
+    parser.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE", help=HELP)
     flags.add(parser, "--out")
     flags.add(parser, "--overwrite", "--resume", "--dry-run", "--json")
     add_recipe(parser, FinetuneRecipe, SHORT)
@@ -50,7 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run, print the figures, and the next commands to try."""
-    recipe = load(FinetuneRecipe, args.recipe, overrides(args, FinetuneRecipe))
+    recipe = load(FinetuneRecipe, find_recipe(args.recipe), overrides(args, FinetuneRecipe))
     flags.use_threads(recipe.machine.threads)
     if args.dry_run:
         return dry_run(recipe)
