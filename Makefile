@@ -9,6 +9,8 @@ TORCH_INDEX ?=
 CONSTRAINTS ?= constraints.txt
 # more words for pytest, the demo or the benchmark
 ARGS ?=
+# processes that share the tests, a file each; `WORKERS=0` runs them in one
+WORKERS ?= auto
 NAME ?=
 
 ifneq ($(wildcard ../shared/data),)
@@ -18,6 +20,8 @@ endif
 RUN = $(VENV)/bin/python -m
 PIP = pip install --quiet --disable-pip-version-check
 TORCH_BUILD = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==$(TORCH)
+# a thread for each process, or they wait for each other
+TOGETHER = OMP_NUM_THREADS=1
 PINNED = $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 
 .DEFAULT_GOAL := help
@@ -52,10 +56,10 @@ demo: $(VENV)/.package
 	$(VENV)/bin/bertworks demo $(ARGS)
 
 test: $(VENV)/.tests
-	$(RUN) pytest tests -q -m "not slow" --durations=15 $(ARGS)
+	$(TOGETHER) $(RUN) pytest tests -q -m "not slow" --durations=15 -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-all: $(VENV)/.tests
-	$(RUN) pytest tests -q --durations=15 $(ARGS)
+	$(TOGETHER) $(RUN) pytest tests -q --durations=15 -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.tests
 	$(RUN) ruff format --check src tests tools
@@ -92,4 +96,4 @@ test-wheel: build
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m $(PIP) $(TORCH_BUILD)
 	build/wheel/venv/bin/python -m $(PIP) $(PINNED) "$$(echo dist/*.whl)[test]"
-	cd build/wheel/away && ../venv/bin/python -m pytest tests -q -m "not slow" $(ARGS)
+	cd build/wheel/away && $(TOGETHER) ../venv/bin/python -m pytest tests -q -m "not slow" -n $(WORKERS) --dist loadfile $(ARGS)
