@@ -46,6 +46,7 @@ ON: dict[str, object] = {
     "train__gradient_ema": 0.5,
     "train__update_cap": 0.2,
     "train__l2": 1e-3,
+    "model__prior_bias": True,
 }
 
 
@@ -65,7 +66,12 @@ def prepared_lines(place: Path, file: str, **settings_: object) -> list[str]:
     return prepare_run(recipe, read_data(recipe.data)).contract.lines()
 
 
-SET: dict[str, object] = {"data.scheme": "bio", "data.decoder": "viterbi", "loss.class_weights": "sqrt"}
+SET: dict[str, object] = {
+    "data.scheme": "bio",
+    "data.decoder": "viterbi",
+    "loss.class_weights": "sqrt",
+    "model.prior_bias": True,
+}
 
 
 @pytest.mark.parametrize("switch", SWITCHES, ids=lambda one: one.key)

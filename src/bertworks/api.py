@@ -226,7 +226,7 @@ def finetune(
     Returns the run's folder and its figures: `result.metrics["dev"]["accuracy"]`. `load(out)` opens the best model.
     Raises BertworksError for rows or a start that do not fit, and for an `out` that holds something else.
     """
-    from bertworks.base.recipe import load as load_recipe
+    from bertworks.base import recipe as recipes
     from bertworks.finetune.recipe import FinetuneRecipe
     from bertworks.finetune.run import finetune as run
 
@@ -251,10 +251,8 @@ def finetune(
         "machine.dtype": dtype,
         "machine.threads": threads,
     }
-    overrides = {key: value for key, value in given.items() if value is not None}
-    return run(
-        load_recipe(FinetuneRecipe, find_recipe(recipe), overrides), Path(out), resume=resume, overwrite=overwrite
-    )
+    settled = recipes.load(FinetuneRecipe, find_recipe(recipe), {key: v for key, v in given.items() if v is not None})
+    return run(settled, Path(out), resume=resume, overwrite=overwrite)
 
 
 def __getattr__(name: str) -> Any:

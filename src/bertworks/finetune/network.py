@@ -20,6 +20,7 @@ from bertworks.finetune.adversarial import perturbed
 from bertworks.finetune.averages import Average
 from bertworks.finetune.learning import Learning, learnt
 from bertworks.finetune.objective import BatchDropout, Objective
+from bertworks.finetune.prior import begin_at_prior
 from bertworks.finetune.setup import Prepared
 from bertworks.finetune.substitutes import guesser, substitutes
 from bertworks.finetune.word_table import ActiveWords
@@ -49,6 +50,8 @@ class Network:
         self._start, self._train = prepared.start, recipe.train
         config = prepared.start.config
         self.model = prepared.start.build(task, recipe.train.seed)
+        if recipe.model.prior_bias:
+            begin_at_prior(self.model, task, len(prepared.data.train))
         learning, all_of_them = learnt(self.model)
         if learning < all_of_them:
             log.info("%s of %s parameters learn", f"{learning:,}", f"{all_of_them:,}")

@@ -25,6 +25,7 @@ class ModelRecipe:
     pooling: Literal["cls", "mean", "max", "last4", "weighted", "attention"] = "cls"  # of states, for the head
     head: Literal["linear", "mlp"] = "linear"  # mlp = a hidden layer with tanh before the classes
     head_size: int | None = setting(None, ge=1)  # of the mlp's hidden layer; none = the encoder's width
+    prior_bias: bool = False  # the classifier's bias begins at how frequent each class, label or tag is
     reinit_layers: int = setting(0, ge=0)  # highest layers, and the pooler, that begin at random again
     freeze: int | Literal["encoder"] | None = setting(None, ge=0)  # embeddings and so many lowest layers do not learn
     lora_rank: int | None = setting(None, ge=1)  # adapters of this rank learn instead of the encoder; none = no LoRA

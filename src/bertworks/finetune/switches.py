@@ -32,6 +32,7 @@ SWITCHES = (
     Switch("data.context", TAGS, "has no tags"),
     Switch("data.oversample", CLASSES, "has no classes to draw by"),
     Switch("data.replace_words", SENTENCES, "has answers that hang on single words"),
+    Switch("model.prior_bias", ("classify", "labels", "tag"), "has no classifier of frequent and rare classes"),
     Switch("loss.class_weights", CLASSES, "has no classes to weigh"),
     Switch("loss.focal_gamma", (*CLASSES, "qa"), "learns by its plain loss only"),
     Switch("loss.logit_adjustment", CLASSES, "has no classes with shares of the rows"),
@@ -40,6 +41,7 @@ SWITCHES = (
 """Keys that are refused for other tasks than theirs."""
 
 TECHNIQUES = (
+    "model.prior_bias",
     "data.oversample",
     "data.mask_words",
     "data.replace_words",
