@@ -96,5 +96,23 @@ def test_a_restart_learns_and_a_kill_keeps_its_attempt(place: Path, monkeypatch:
     assert weights(resumed.run) == weights(again.run)
 
 
+def test_a_study_keeps_the_seeds_that_were_asked_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def first_seed(metrics: object, task: Task) -> str | None:
+        asked.append(1)
+        return "said by a test" if len(asked) <= 2 else None
+
+    monkeypatch.setattr(run_module, "collapse", first_seed)
+    keys = {"train__steps": 8, "train__evaluations": 1, "train__seeds": 2, "train__restarts": 1}
+    done = finetune(toy_recipe(place / "start", place / "train.csv", **keys), place / "study")
+    assert [entry["seed"] for entry in done.content["seeds"]] == [0, 1]
+    assert [len(entry["restarts"]) for entry in done.content["seeds"]] == [1, 0]
+    assert done.content["collapsed"] == "1 of 2 seeds learnt nothing: 0"
+    assert [one["seed"] for one in done.content["restarts"]] == [0]
+    assert done.content["best_seed"] in (0, 1)
+    assert (place / "study" / "best" / "config.json").is_file()
+
+
 def weights(run: Path) -> bytes:
     return (run / "last" / "model.safetensors").read_bytes()

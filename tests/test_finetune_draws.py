@@ -223,7 +223,7 @@ def test_a_window_that_begins_inside_a_word_and_one_without_words(tmp_path: Path
     special = np.isin(np.arange(tokenizer.vocab_size), tokenizer.special_ids)
     assert word_numbers(ids, tokenizer.continuation, special).tolist() == [-1, 0, 1, 1, 1, -1, 2, -1]
     empty = Window(ids[[0, 5]], np.zeros(2, np.int8), 0, 0, 1.0, 0, 0)
-    changes = WordChanges.of(tokenizer, 0.9, 0.0, None)
+    changes = WordChanges.of(tokenizer, tokenizer.vocab_size, 0.9, 0.0, None)
     assert changes.changed(empty, 0, 0, generator("test", 0)) is empty
 
 

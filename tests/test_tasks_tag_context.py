@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from bertworks.base.errors import BertworksError
+from bertworks.finetune.data import prepare
+from bertworks.finetune.recipe import DataRecipe
 from bertworks.predict.run import chunks
 from bertworks.read.tables import parse_table
 from bertworks.tasks.infer import TagWishes, tag_task
-from bertworks.tasks.split import split_rows
+from bertworks.tasks.split import BY_CLASS, BY_ROW, are_documents_whole, split_rows
 from bertworks.tasks.tag_windows import TagWindow
 from bertworks.tasks.tagging import TagTask
 from bertworks.tasks.task import coverage
@@ -68,6 +70,21 @@ def test_rows_without_a_document_stand_alone(tokenizer: Tokenizer) -> None:
     assert [len(window.input_ids) for window in windows] == [4, 3]
 
 
+def test_context_needs_documents_in_one_piece_on_both_sides_of_a_split() -> None:
+    file = "".join(f"-DOCSTART- O\n\n{LETTERS[i]} B-X\nb O\n\nc O\n\nd O\n\n" for i in range(4))
+    table = parse_table(file.encode(), "x.conll")
+    with pytest.raises(BertworksError, match="rows taken out one by one would tear the context"):
+        prepare(DataRecipe(train="x.conll", context=8), table, {})
+    assert prepare(DataRecipe(train="x.conll", context=8, dev_share=0.0), table, {}).task.settings()["context"] == 8
+    torn = [f'{{"tokens": ["a", "b"], "tags": ["O", "B-X"], "document": "{name}"}}' for name in "aab"]
+    asked = {"document": "document"}
+    whole = parse_table("\n".join(torn).encode(), "x.jsonl", columns=asked)
+    assert isinstance(tag_task(whole, wishes=TagWishes(context=8)), TagTask)
+    scattered = parse_table("\n".join([*torn, torn[0]]).encode(), "x.jsonl", columns=asked)
+    with pytest.raises(BertworksError, match=r"x.jsonl:4: document `a` goes on after another one"):
+        tag_task(scattered, wishes=TagWishes(context=8))
+
+
 def test_documents_stay_whole() -> None:
     rows = [{"tokens": [f"w{i}"], "document": str(i // 5)} for i in range(100)]
     kept, held_out = split_rows(rows, by="row by row", share=0.1, seed=1)
@@ -76,6 +93,9 @@ def test_documents_stay_whole() -> None:
     few = [{"tokens": [f"w{i}"], "document": str(i // 20)} for i in range(100)]
     _, some = split_rows(few, by="row by row", share=0.1, seed=1)
     assert len(some) == 10, "five documents are too few to hold one out"
+    by_class = [{**row, "label": str(i % 2)} for i, row in enumerate(rows)]
+    assert not are_documents_whole(by_class, BY_CLASS), "what else parts the rows goes first"
+    assert not are_documents_whole([{**row, "document": None} for row in rows], BY_ROW)
     parts = list(chunks(rows, 12))
     assert [len(part) for part in parts] == [15, 15, 15, 15, 15, 15, 10]
     assert [row for part in parts for row in part] == rows

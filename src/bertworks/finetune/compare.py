@@ -53,7 +53,8 @@ def compare_runs(a: Path, b: Path, *, split: str | None = None, metric: str | No
         raise BertworksError(f"{a} is of task {of_a.task}, {b} of {of_b.task}", "compare runs of one task")
     splits = [set.intersection(*(set(one) for one in result.by_seed.values())) for result in (of_a, of_b)]
     chosen = split or ("test" if "test" in splits[0] & splits[1] else "dev")
-    name = metric or next(iter(next(iter(of_a.by_seed.values())).get(chosen, {"": 0.0})))
+    first = next(iter(next(iter(of_a.by_seed.values())).get(chosen, {"": 0.0})))
+    name = metric or str(read_json(of_a.path).get("metric", first))
     compared = compare_results(of_a, of_b, split=chosen, metric=name)
     return RunsCompared(compared, over_examples(of_a, of_b, compared.seeds[0], chosen, name))
 

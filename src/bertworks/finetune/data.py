@@ -12,7 +12,7 @@ from bertworks.tasks.embedding import EmbedTask
 from bertworks.tasks.infer import TagWishes, infer_task
 from bertworks.tasks.lint.texts import repeats
 from bertworks.tasks.matches import with_matches
-from bertworks.tasks.split import are_documents_whole, content_key, split_rows
+from bertworks.tasks.split import LEAST_DOCUMENTS, are_documents_whole, content_key, split_rows
 from bertworks.tasks.task import Row, Task
 
 
@@ -81,11 +81,16 @@ def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
     elif recipe.dev_share == 0:
         cut = "no dev, as asked: the last model counts"
     else:
+        if recipe.context and not are_documents_whole(rows, task.stratified_by):
+            raise BertworksError(
+                f"{train.path}: dev cannot be cut from train, rows taken out one by one would tear the context",
+                f"give `--dev F`, or {LEAST_DOCUMENTS} documents, or none: `--data.dev_share 0`",
+            )
         kept, held_out = split_rows(rows, by=task.stratified_by, share=recipe.dev_share, seed=recipe.split_seed)
         lines |= {"train": [lines["train"][i] for i in kept], "dev": [lines["train"][i] for i in held_out]}
         rows, dev = [train.rows[i] for i in kept], [train.rows[i] for i in held_out]
         task = task.recounted(rows)
-        sides = "documents whole" if are_documents_whole(train.rows) else "equal texts on one side"
+        sides = "documents whole" if are_documents_whole(train.rows, task.stratified_by) else "equal texts on one side"
         how = f"{task.stratified_by}, {sides}, seed {recipe.split_seed}"
         cut = f"no dev file: {len(dev):,} of {len(train.rows):,} rows of train are held out, {how}"
     overlap = shared_texts(rows, {name: table.rows for name, table in others.items()})

@@ -43,10 +43,15 @@ def prepare_parts(model: TaskNetwork, recipe: ModelRecipe, generator: torch.Gene
     for key, asked in (("reinit_layers", recipe.reinit_layers), ("freeze", recipe.freeze)):
         if isinstance(asked, int) and asked > layers:
             raise BertworksError(f"`model.{key}` is {asked}, the model has {layers} layers", f"at most {layers}")
+    highest = layers if recipe.freeze == "encoder" else (recipe.freeze or 0)
+    if recipe.reinit_layers and highest > layers - recipe.reinit_layers:
+        raise BertworksError(
+            f"`model.freeze` {recipe.freeze} stills layers that `model.reinit_layers` {recipe.reinit_layers} draws",
+            "random layers must learn: lower one of them",
+        )
     if recipe.reinit_layers:
         begin_anew(model, recipe.reinit_layers, generator)
     if recipe.freeze is not None:
-        highest = layers if recipe.freeze == "encoder" else recipe.freeze
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(part_of(name, layers) > highest)
     if recipe.lora_rank is not None:
@@ -79,6 +84,7 @@ class Learning:
         # the head at the full rate, every part below at `layer_decay` of the one above (Sun et al. 2019)
         self.factors = [train.layer_decay ** (self._layers + 1 - part) for part in range(self._layers + 2)]
         self._learns = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        self._highest = max(part_of(name, self._layers) for name in self._learns)  # vectors have no head
         self._now = 0
 
     def optimiser(self, parameters: FlatParameters, *, eps: float, weight_decay: float) -> AdamW:
@@ -95,7 +101,7 @@ class Learning:
 
     def lowest(self, step: int) -> int:
         """The lowest part that learns at update `step` (from 0); 0 without gradual unfreezing."""
-        return max(0, self._layers + 1 - self._epochs.at(step)[0]) if self._unfreezes else 0
+        return max(0, self._highest - self._epochs.at(step)[0]) if self._unfreezes else 0
 
     def begin(self, step: int, optimiser: AdamW) -> None:
         """Before update `step`: what stands still gets no backward pass, no decay and no moments."""

@@ -210,7 +210,7 @@ def word_changes(prepared: Prepared) -> WordChanges | None:
     if data.replace_words:
         model = guesser(start).to(prepared.machine.device)
         found = substitutes(model, start.tokenizer, prepared.windows, prepared.recipe.train.seed)
-    return WordChanges.of(start.tokenizer, data.mask_words, data.replace_words, found)
+    return WordChanges.of(start.tokenizer, start.config.vocab_size, data.mask_words, data.replace_words, found)
 
 
 def with_folded_head(module: TaskNetwork, task: Task) -> TaskNetwork:

@@ -53,9 +53,12 @@ class FinetuneResult:
         return found
 
 
-def finish(run: RunDirectory, prepared: Prepared, state: State, *, collapsed: str | None = None) -> dict[str, Any]:
+def finish(
+    run: RunDirectory, prepared: Prepared, state: State, *, seed: int, collapsed: str | None = None
+) -> dict[str, Any]:
     """Judge the best model (the last one without dev), write files and pictures, then result.json: the run is over.
 
+    seed       that was asked for; after a restart the run has another one
     collapsed  why the run counts as one that learnt nothing, see collapse.py
 
     What is only to look at may fail and is said; a kill before result.json leaves an unfinished run, which goes on.
@@ -73,7 +76,8 @@ def finish(run: RunDirectory, prepared: Prepared, state: State, *, collapsed: st
         write_predictions(path, rows, data.lines[name], found.answers)
         log.info("%s: %s", name, ", ".join(f"{metric} {value:.4f}" for metric, value in metrics[name].items()))
     result = content(prepared, state, metrics, judged)
-    result |= {"restarts": restarts(run), "collapsed": collapsed}
+    begun = {"restarts": restarts(run), "collapsed": collapsed}
+    result |= {**begun, "seeds": [{**entry, "seed": seed, **begun} for entry in result["seeds"]]}
     result |= told_of_parts(task, prepared, metrics, judged, calibration)
     look(run, prepared, state, judged, task, result)
     write_card(directory, prepared, result)

@@ -173,9 +173,6 @@ class FinetuneRecipe:
             key = "lora_rank" if model.lora_rank is not None else "freeze"
             if train.unfreeze:
                 yield Problem("train.unfreeze", f"`model.{key}` keeps the layers as they are", "leave one of them out")
-        if model.lora_rank is not None and train.calibrate:
-            what = "the adapters are saved with the classifier as it learnt, `calibrate` changes it"
-            yield Problem("train.calibrate", what, "leave one of them out")
         if model.freeze == "encoder" and train.layer_decay != 1:
             yield Problem("train.layer_decay", "no layer learns that could have a lower rate", "leave it out")
         is_still = model.lora_rank is not None or model.freeze is not None or train.unfreeze

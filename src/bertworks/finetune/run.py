@@ -74,6 +74,7 @@ def run_one(prepared: Prepared, out: Path, *, resume: bool = True, overwrite: bo
 
 def attempts(prepared: Prepared, run: RunDirectory, network: Network) -> FinetuneResult:
     """Train; where the run collapsed, again with a lower rate and another seed, as often as the recipe allows."""
+    asked = prepared.recipe.train.seed
     while True:
         past = restarts(run)
         now = attempted(prepared, len(past))
@@ -83,7 +84,7 @@ def attempts(prepared: Prepared, run: RunDirectory, network: Network) -> Finetun
             return FinetuneResult(run.path, {}, stopped)
         why = collapse(run.metrics(), now.data.task)
         if why is None or len(past) >= prepared.recipe.train.restarts:
-            return FinetuneResult(run.path, finish(run, now, loop.state, collapsed=why))
+            return FinetuneResult(run.path, finish(run, now, loop.state, seed=asked, collapsed=why))
         begin_again(run, now, why)
 
 

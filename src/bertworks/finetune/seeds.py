@@ -111,10 +111,14 @@ def together(prepared: Prepared, contents: Sequence[dict[str, Any]]) -> dict[str
         sd[split] = {name: summary.sd or 0.0 for name, summary in summaries.items()}
     best = max(entries, key=lambda entry: entry["metrics"].get("dev", {}).get(prepared.metric, 0.0))
     common = {name: value for name, value in contents[0].items() if name not in OF_ONE_SEED}
+    collapsed = [str(entry["seed"]) for entry in entries if entry["collapsed"]]
+    told_so = f"{len(collapsed)} of {len(entries)} seeds learnt nothing: {', '.join(collapsed)}"
     return {
         **common,
         **mean_errors(contents),
         "interval": intervals(entries, prepared.metric),
+        "restarts": [one for entry in entries for one in entry["restarts"]],
+        "collapsed": told_so if collapsed else None,
         "metrics": mean,
         "seeds": entries,
         "mean": mean,

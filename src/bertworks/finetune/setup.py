@@ -38,6 +38,7 @@ LEARNT_ROLES = (
     "sentence1",
     "sentence2",
     "tokens",
+    "document",
     "label",
     "label_text",
     "score",

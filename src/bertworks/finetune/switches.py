@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.recipe import Problem, differences, value
+from bertworks.tasks.names import TaskName
 
 TAGS = ("tag", "intent-slots")
 CLASSES = ("classify", "labels", *TAGS)
@@ -27,6 +29,7 @@ class Switch:
 
 
 SWITCHES = (
+    Switch("data.truncation", tuple(name for name in get_args(TaskName) if name != "qa"), "always reads windows"),
     Switch("data.scheme", TAGS, "has no tags"),
     Switch("data.decoder", TAGS, "has no tags"),
     Switch("data.context", TAGS, "has no tags"),

@@ -15,7 +15,7 @@ from bertworks.tasks.task import Task
 
 def check_techniques(recipe: FinetuneRecipe, config: BertConfig, task: Task) -> None:
     """Raise BertworksError for a switch that this task or this model cannot have; what layers allow is told later."""
-    if recipe.train.fgm is not None and isinstance(task, EmbedTask):
+    if recipe.train.fgm is not None and isinstance(task, EmbedTask) and task.kind == "rank":
         raise BertworksError(
             "`train.fgm` needs a loss of its own for each pass, that of vectors joins the whole update", "leave it out"
         )

@@ -42,11 +42,15 @@ class WordChanges:
     substitutes: Substitutes | None = None
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, mask: float, replace: float, substitutes: Substitutes | None) -> WordChanges:
-        """With the ids of a vocabulary."""
-        is_special = np.zeros(tokenizer.vocab_size, bool)
+    def of(
+        cls, tokenizer: Tokenizer, table_rows: int, mask: float, replace: float, substitutes: Substitutes | None
+    ) -> WordChanges:
+        """With the ids of a vocabulary; the model's table may have a few rows more than it has tokens."""
+        is_special = np.zeros(table_rows, bool)
         is_special[list(tokenizer.special_ids)] = True
-        return cls(mask, replace, tokenizer.mask_token_id, tokenizer.continuation, is_special, substitutes)
+        goes_on = np.zeros(table_rows, bool)
+        goes_on[: tokenizer.vocab_size] = tokenizer.continuation
+        return cls(mask, replace, tokenizer.mask_token_id, goes_on, is_special, substitutes)
 
     def ids(self) -> list[np.ndarray]:
         """All ids that changed windows hold beside their own."""

@@ -102,7 +102,7 @@ def load_for_task(
     if outputs is None and stored is None:
         raise BertworksError(f"{path}: has no {HEAD_NAMES[head]}", "fine-tune it first with `bertworks finetune`")
     with torch.device("meta"):
-        model = new_network(network, config, outputs or len(stored), shape=shape)  # type: ignore[arg-type]
+        model = new_network(network, config, outputs if outputs is not None else len(stored), shape=shape)  # type: ignore[arg-type]
     fresh = () if outputs is None else tuple({head, *(() if shape.is_plain else ("pooling", "hidden"))})
     return cast("Network", model), config, fill(model, path, generator, weights=weights, fresh=fresh)
 

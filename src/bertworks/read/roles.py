@@ -37,7 +37,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "spans": (("spans",), ("entities", "ner", "annotations")),
     "choices": (("choices",), ("endings", "options", "candidates", "passages", "documents")),
     "negative": (("negative",), ("hard negative",)),
-    "document": (("document id", "doc id"),),
+    "document": (),  # of tags alone, and never guessed: a CoNLL file says it, or the user
 }
 PAIRS = (
     ("sentence1", "sentence2"),

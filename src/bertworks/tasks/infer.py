@@ -129,6 +129,8 @@ def tag_task(table: Table, truncation: str = "windows", wishes: TagWishes = TagW
             f"{table.path}: nothing says which rows are of one document, none can give the others context",
             "CoNLL files part documents by `-DOCSTART-` lines; in a table name a column, `--columns document=…`",
         )
+    if wishes.context:
+        check_documents(table)
     if not {"tags", "spans"} & table.columns.keys():
         raise BertworksError(f"{table.path}: no column for the tags", "name it: `--columns tags=…`")
     unit = unit_of([_words(row) for row in table.rows])
@@ -146,6 +148,21 @@ def tag_task(table: Table, truncation: str = "windows", wishes: TagWishes = TagW
         raise BertworksError(f"{table.path}: one tag only, `{', '.join(labels.names)}`", "there is nothing to learn")
     task = TagTask(labels, scheme, unit, wishes.decoder, truncation, written, wishes.context)
     return task.recounted(table.rows)
+
+
+def check_documents(table: Table) -> None:
+    """Raise BertworksError, with the line, where the rows of a document do not stand together."""
+    closed: set[object] = set()
+    before: object = None
+    for index, row in enumerate(table.rows):
+        document = row.get("document")
+        if document != before and document is not None and document in closed:
+            raise BertworksError(
+                f"{table.where(index)}: document `{document}` goes on after another one",
+                "rows of a document must stand together, in order: sort the file",
+            )
+        closed.add(before)
+        before = document
 
 
 def frame_task(table: Table, truncation: str = "windows", wishes: TagWishes = TagWishes()) -> FrameTask:

@@ -179,11 +179,18 @@ class LabelsTask:
         return several_metrics(self._golds(rows), said)
 
     def tuned(self, answers: Sequence[promised.Answer], rows: Sequence[Row]) -> LabelsTask:
-        """The task with the threshold of each label that gives its best F1 on these rows; 0.5 where none is better."""
+        """The task with the threshold of each label that gives its best F1 on these rows; 0.5 where none is better.
+
+        All stay at 0.5 where the rows' F1 over all labels together would fall by it.
+        """
         if not rows:
             return self
+        gold = self._golds(rows)
         probs = np.array([list(cast("LabelsAnswer", answer).scores.values()) for answer in answers])
-        return replace(self, thresholds=tuple(map(best_threshold, probs.T, self._golds(rows).T)))
+        best = tuple(map(best_threshold, probs.T, gold.T))
+        usual = (0.5,) * len(best)
+        f1 = {each: several_metrics(gold, probs >= np.array(each))["f1_micro"] for each in (usual, best)}
+        return replace(self, thresholds=best if f1[best] >= f1[usual] else usual)
 
     def confused(self, answers: Sequence[promised.Answer], rows: Sequence[Row]) -> tuple[list[str], list[str]]:
         """Nothing: labels do not exclude each other."""

@@ -39,7 +39,7 @@ def split_rows(rows: Sequence[Row], *, by: str, share: float, seed: int) -> tupl
             f"give a file, `--dev F`, {LEAST_ROWS} rows, or none: `--data.dev_share 0` keeps the last model",
         )
     groups: dict[str, list[int]] = defaultdict(list)
-    whole = are_documents_whole(rows)
+    whole = are_documents_whole(rows, by)
     for index, row in enumerate(rows):
         key = plain(row["sentence1"]) if by == BY_QUERY else content_key(row)
         groups[str(row["document"]) if whole else key].append(index)
@@ -63,9 +63,10 @@ def split_rows(rows: Sequence[Row], *, by: str, share: float, seed: int) -> tupl
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def are_documents_whole(rows: Sequence[Row]) -> bool:
-    """Whether rows name their documents, and so many that some can be held out whole."""
-    return len({row.get("document") for row in rows}) >= LEAST_DOCUMENTS and all("document" in row for row in rows)
+def are_documents_whole(rows: Sequence[Row], by: str) -> bool:
+    """Whether all rows name their documents, so many that some can be held out whole, and nothing else parts them."""
+    documents = {row.get("document") for row in rows}
+    return by == BY_ROW and len(documents) >= LEAST_DOCUMENTS and all(documents)
 
 
 def content_key(row: Row) -> str:
