@@ -71,6 +71,7 @@ SET: dict[str, object] = {
     "data.decoder": "viterbi",
     "loss.class_weights": "sqrt",
     "model.prior_bias": True,
+    "data.truncation": "truncate",
 }
 
 

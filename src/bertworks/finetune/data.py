@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bertworks.base.errors import BertworksError
 from bertworks.finetune.recipe import DataRecipe
+from bertworks.finetune.switches import TAGS
 from bertworks.read.tables import Table, read_table
 from bertworks.tasks.embedding import EmbedTask
 from bertworks.tasks.infer import TagWishes, infer_task
@@ -81,7 +82,7 @@ def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
     elif recipe.dev_share == 0:
         cut = "no dev, as asked: the last model counts"
     else:
-        if recipe.context and not are_documents_whole(rows, task.stratified_by):
+        if recipe.context and task.name in TAGS and not are_documents_whole(rows, task.stratified_by):
             raise BertworksError(
                 f"{train.path}: dev cannot be cut from train, rows taken out one by one would tear the context",
                 f"give `--dev F`, or {LEAST_DOCUMENTS} documents, or none: `--data.dev_share 0`",
