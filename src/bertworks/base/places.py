@@ -45,7 +45,9 @@ def find_model(name: str | Path) -> Path:
     """
     path = packaged(name) or Path(name)
     if not path.exists():
-        raise BertworksError(f"{name}: no such model", f"a run, a model directory, or {', '.join(PACKAGED)}")
+        raise BertworksError(
+            f"{name}: no such model", f"a run, a model directory, or {', '.join(PACKAGED)}; nothing is downloaded"
+        )
     if not path.is_dir():
         raise BertworksError(f"{name}: is a file, a model is a folder", "name the folder that holds config.json")
     for candidate in (path, path / "best", path / "last"):

@@ -11,7 +11,7 @@ import json
 import os
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -21,6 +21,20 @@ from bertworks.base._typed import convert, out_of_range
 from bertworks.base.errors import BertworksError, did_you_mean
 
 Kind = TypeVar("Kind")
+
+
+ELSEWHERE = {
+    "learning_rate": "lr",
+    "num_train_epochs": "epochs",
+    "num_epochs": "epochs",
+    "per_device_train_batch_size": "batch_size",
+    "train_batch_size": "batch_size",
+    "warmup_ratio": "warmup",
+    "warmup_proportion": "warmup",
+    "max_seq_length": "max_length",
+    "max_steps": "steps",
+}
+"""Names of keys in other programs -> ours."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +112,8 @@ def load(kind: type[Kind], path: str | os.PathLike[str] | None, overrides: Mappi
     names = {key.name for key in keys(kind)}
     for name in loading.overrides:
         if name not in names:
-            question = did_you_mean(name, names) or did_you_mean(name.rpartition(".")[2], names)
+            last = name.rpartition(".")[2]
+            question = _called_here(last, names) or did_you_mean(name, names) or did_you_mean(last, names)
             loading.say(name, f"unknown key `{name}`", question)
     recipe = loading.fill(kind, tree, "")
     if loading.problems:
@@ -198,8 +213,15 @@ class _Loading:
             is_section = isinstance(table[name], dict)
             what = f"unknown section [{prefix}{name}]" if is_section else f"unknown key `{name}`{_of(prefix)}"
             all_of_them = f"`bertworks doctor --schema` lists all {len(known)}"
-            question = did_you_mean(name, known)
+            question = _called_here(name, known) or did_you_mean(name, known)
             self.say(prefix + name, what, f"{question} {all_of_them}" if question else all_of_them)
+
+
+def _called_here(name: str, known: Iterable[str]) -> str:
+    """The question for a key by its name in another program; "" where there is none of it."""
+    ours = ELSEWHERE.get(name, "?")
+    full = next((key for key in known if key.rpartition(".")[2] == ours), None)
+    return f"did you mean `{full}`?" if full else ""
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:

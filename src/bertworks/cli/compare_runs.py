@@ -33,13 +33,15 @@ def run(args: argparse.Namespace) -> None:
     print_table(
         [f"{seeds.metric} on {seeds.split}", "mean", "sd", "seeds"],
         [
-            [name, f"{one.mean:.4f}", f"{one.sd or 0:.4f}", one.n]
+            [name, f"{one.mean:.4f}", "-" if one.sd is None else f"{one.sd:.4f}", one.n]
             for name, one in ((args.a, seeds.a), (args.b, seeds.b))
         ],
     )
     print(f"over seeds: {seeds.difference}")
     if seeds.left_out:
         print(f"seeds of one run only, left out: {', '.join(map(str, seeds.left_out))}")
+    if found.rows_differ:
+        print(f"the two were judged on other {seeds.split} rows: this difference says nothing of the models")
     if rows is not None:
         print(
             f"over rows, seed {seeds.seeds[0]}: difference {rows.difference:+.4f}, interval {rows.low:+.4f} to "
@@ -53,6 +55,7 @@ def to_json(found: Any) -> dict[str, Any]:
     summary = seeds.difference.summary
     told = {"mean": summary.mean, "se": summary.se, "low": summary.low, "high": summary.high, "p": seeds.difference.p}
     return {
+        "rows_differ": found.rows_differ,
         "metric": seeds.metric,
         "split": seeds.split,
         "seeds": list(seeds.seeds),

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from bertworks.base.errors import BertworksError
 from bertworks.base.places import RECIPES, find_recipe
 from bertworks.base.recipe import load, to_toml
 from bertworks.cli import flags
@@ -39,12 +40,13 @@ SHORT = {
     "--dtype": "machine.dtype",
     "--threads": "machine.threads",
 }
-HELP = f"TOML file, or one that is built in: {', '.join(RECIPES)}; flags override its keys"
+ROWS = (".csv", ".tsv", ".json", ".jsonl", ".conll", ".parquet")  # endings of files that are no recipes
+RECIPE_HELP = f"TOML file, or one that is built in: {', '.join(RECIPES)}; flags override its keys"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of this command."""
-    parser.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE", help=HELP)
+    parser.add_argument("recipe", nargs="?", type=Path, metavar="RECIPE", help=RECIPE_HELP)
     flags.add(parser, "--out")
     flags.add(parser, "--overwrite", "--resume", "--dry-run", "--json")
     add_recipe(parser, FinetuneRecipe, SHORT)
@@ -52,13 +54,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run, print the figures, and the next commands to try."""
+    if args.recipe is not None and args.recipe.suffix in ROWS:
+        raise BertworksError(f"{args.recipe}: rows, where a recipe was expected", f"say `--train {args.recipe}`")
     recipe = load(FinetuneRecipe, find_recipe(args.recipe), overrides(args, FinetuneRecipe))
     flags.use_threads(recipe.machine.threads)
     if args.dry_run:
         return dry_run(recipe)
     if args.out is None:
-        from bertworks.base.errors import BertworksError
-
         raise BertworksError("bertworks finetune: --out is missing", "name a folder for the run: `--out runs/mine`")
     from bertworks.cli.output import print_json
     from bertworks.finetune.run import finetune

@@ -20,7 +20,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", nargs="?", default="-", metavar="FILE", help="rows, or one text a line; - reads standard input"
     )
-    flags.add(parser, "--out", help="file for the answers: .jsonl, .csv or .tsv; else standard output")
+    flags.add(
+        parser,
+        "--out",
+        help="file for the answers: .jsonl, .csv, .tsv, of tags .conll, of vectors .npz; else standard output",
+    )
     flags.add(parser, "--overwrite", "--columns", "--encoding", "--json", "--device", "--dtype", "--threads")
     parser.add_argument(
         "--explain", action="store_true", help="the tokens' shares in each answer (`attributions`), in JSON alone; slow"
@@ -36,14 +40,19 @@ def run(args: argparse.Namespace) -> None:
     from bertworks.base.errors import BertworksError
     from bertworks.base.files import claim_out
     from bertworks.cli.opening import open_model
-    from bertworks.predict.files import FilePredictions, output_form, write_answers
+    from bertworks.predict.files import FilePredictions, check_form, output_form, write_answers
 
     form = output_form(Path(args.out)) if args.out is not None else ".jsonl" if args.json else ""
     if args.explain and form != ".jsonl":
         raise BertworksError("--explain writes JSON, no other form has room for it", "add `--json`, or `--out F.jsonl`")
     if args.out is not None:
-        claim_out(args.out, args.overwrite)
+        claim_out(args.out, args.overwrite, reads=[args.model] if args.file == "-" else [args.model, args.file])
+    if args.file != "-" and " " in args.file and not Path(args.file).exists():
+        raise BertworksError(
+            f"{args.file}: no such file", 'a text itself goes in by `echo "…" | bertworks predict RUN -`'
+        )
     opened = open_model(args.model, args.device, args.dtype)
+    check_form(form, opened.task.name)
     path = "/dev/stdin" if args.file == "-" else args.file
     predictions = FilePredictions(opened, path, args.columns, args.encoding, explain=args.explain)
     if args.out is not None:

@@ -13,7 +13,7 @@ import numpy as np
 from bertworks.base.errors import BertworksError
 from bertworks.base.files import read_json
 from bertworks.stats.paired import BootstrapDifference, paired_bootstrap
-from bertworks.stats.results import Compared, Result, compare_results, read_result
+from bertworks.stats.results import Compared, compare_results, read_result
 from bertworks.tasks.answer_metrics import RULES
 from bertworks.tasks.answering import SpanTask
 from bertworks.tasks.intent_slots import FrameTask
@@ -35,10 +35,12 @@ class RunsCompared:
     over_seeds     paired by seed
     over_examples  what other rows would have given, paired bootstrap of the first common seed's answers; None where the
                    runs did not answer the same rows, or the metric is not one of the answers alone
+    rows_differ    whether the runs were judged on other rows: then no difference says anything of the models
     """
 
     over_seeds: Compared
     over_examples: BootstrapDifference | None
+    rows_differ: bool = False
 
 
 def compare_runs(a: Path, b: Path, *, split: str | None = None, metric: str | None = None) -> RunsCompared:
@@ -56,17 +58,24 @@ def compare_runs(a: Path, b: Path, *, split: str | None = None, metric: str | No
     first = next(iter(next(iter(of_a.by_seed.values())).get(chosen, {"": 0.0})))
     name = metric or str(read_json(of_a.path).get("metric", first))
     compared = compare_results(of_a, of_b, split=chosen, metric=name)
-    return RunsCompared(compared, over_examples(of_a, of_b, compared.seeds[0], chosen, name))
+    answered = [answers_of(result.path.parent, compared.seeds[0], chosen) for result in (of_a, of_b)]
+    (one, other) = answered
+    if one is None or other is None:
+        return RunsCompared(compared, None)
+    if one[1] != other[1]:
+        return RunsCompared(compared, None, rows_differ=True)
+    return RunsCompared(compared, over_examples(*one, other[2], name, compared.seeds[0]))
 
 
-def over_examples(a: Result, b: Result, seed: int, split: str, metric: str) -> BootstrapDifference | None:
+def over_examples(
+    task: Task,
+    rows: list[dict[str, Any]],
+    said_a: list[dict[str, Any]],
+    said_b: list[dict[str, Any]],
+    metric: str,
+    seed: int,
+) -> BootstrapDifference | None:
     """The paired bootstrap over the rows of one seed, see RunsCompared."""
-    of_a, of_b = (answers_of(result.path.parent, seed, split) for result in (a, b))
-    if of_a is None or of_b is None:
-        return None
-    (task, rows, said_a), (_, other_rows, said_b) = of_a, of_b
-    if rows != other_rows:
-        return None
     measured = evidence(task, rows, metric)
     if measured is None:
         return None

@@ -30,6 +30,7 @@ class Contract:
 
     lengths   of the training rows in windows: tokens of the median window, of the 95th percentile, of the longest
     seconds   a guess of the training time; None before a step was timed
+    unknown   share of the training rows' tokens that the vocabulary has no piece for
     """
 
     data: Data
@@ -39,6 +40,7 @@ class Contract:
     read: Coverage
     lengths: tuple[int, int, int]
     seconds: float | None = None
+    unknown: float = 0.0
 
     def lines(self) -> list[str]:
         """For a human, about ten lines."""
@@ -56,6 +58,10 @@ class Contract:
             told.append(f"overlap: {number:,} of {rows:,} texts of {name} stand in train too, its figures flatter")
         told.append(f"checks: {self.check_line()}")
         told.append(f"length: {self.length_line()}")
+        if self.unknown >= MUCH_UNKNOWN:
+            told.append(
+                f"unknown: {self.unknown:.1%} of the tokens are [UNK], the model cannot read them; take another"
+            )
         told.append(f"model: {self.start.describe()}")
         epochs = self.plan.epochs.done(self.plan.steps)
         grows = f" growing to {train.batch_most}" if train.batch_growth > 1 else ""
@@ -99,12 +105,22 @@ class Contract:
             "split": data.cut,
             "max_length": self.recipe.data.max_length,
             "long_rows": self.read.long_rows,
+            "unknown": round(self.unknown, 6),
             "repeated_rows": self.data.repeats[0],
             "conflicting_texts": self.data.repeats[1],
             "overlap": data.overlap,
             "seconds_guessed": None if self.seconds is None else round(self.seconds, 1),
             "lines": self.lines(),
         }
+
+
+MUCH_UNKNOWN = 0.02  # of the tokens; a vocabulary of the rows' language leaves far less
+
+
+def unknown_share(windows: Sequence[Window], unknown: int) -> float:
+    """Share of the tokens of windows that are [UNK], `unknown` being its id."""
+    ids = np.concatenate([window.input_ids for window in windows])
+    return float((ids == unknown).mean())
 
 
 def window_facts(windows: Sequence[Window]) -> tuple[Coverage, tuple[int, int, int]]:

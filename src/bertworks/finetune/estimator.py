@@ -15,8 +15,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from bertworks.base.errors import BertworksError
+from bertworks.base.recipe import load
 from bertworks.finetune.data import Data, prepare
-from bertworks.finetune.recipe import DataRecipe, FinetuneRecipe, MachineRecipe, ModelRecipe, TrainRecipe
+from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.finetune.run import finetune
 from bertworks.predict.directory import ModelDirectory, load_model
 from bertworks.predict.run import predict_rows
@@ -115,20 +116,23 @@ class TextClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         return tags
 
     def _recipe(self) -> FinetuneRecipe:
-        return FinetuneRecipe(
-            model=ModelRecipe(
-                os.fspath(self.model), None if self.vocab is None else os.fspath(self.vocab), self.dropout
-            ),
-            data=DataRecipe(train="X", task="classify", max_length=self.max_length, dev_share=self.dev_share),
-            train=TrainRecipe(
-                epochs=self.epochs,
-                lr=self.lr,
-                batch_size=self.batch_size,
-                patience=self.patience,
-                seed=self.random_state,
-            ),
-            machine=MachineRecipe(dtype=self.dtype, threads=self.threads),
-        )
+        given = {
+            "model.start": os.fspath(self.model),
+            "model.vocab": None if self.vocab is None else os.fspath(self.vocab),
+            "model.dropout": self.dropout,
+            "data.train": "X",
+            "data.task": "classify",
+            "data.max_length": self.max_length,
+            "data.dev_share": self.dev_share,
+            "train.epochs": self.epochs,
+            "train.lr": self.lr,
+            "train.batch_size": self.batch_size,
+            "train.patience": self.patience,
+            "train.seed": self.random_state,
+            "machine.dtype": self.dtype,
+            "machine.threads": self.threads,
+        }
+        return load(FinetuneRecipe, None, {name: value for name, value in given.items() if value is not None})
 
     def _data(self, texts: list[Any], numbers: np.ndarray, classes: int) -> Data:
         names = tuple(f"{number}" for number in range(classes))

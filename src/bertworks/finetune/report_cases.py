@@ -45,7 +45,8 @@ def shown(value: Any) -> str:
     if isinstance(value, dict):
         if {"label", "text"} <= value.keys():  # a span
             return f"{value['label']} {value['text']}"
-        return "; ".join(f"{name}: {' '.join(one) if isinstance(one, list) else one}" for name, one in value.items())
+        told = {name: " ".join(map(shown, one)) if isinstance(one, list) else one for name, one in value.items()}
+        return "; ".join(f"{name}: {one}" for name, one in told.items())
     if isinstance(value, (list, tuple)):
         words = list(dict.fromkeys(map(shown, value)))
         return "; ".join(words) if words else "nothing"

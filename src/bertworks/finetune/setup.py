@@ -18,7 +18,7 @@ from bertworks.engine.memory import keep_memory
 from bertworks.engine.precision import choose_device, choose_dtype
 from bertworks.finetune.calibration import check_calibrate
 from bertworks.finetune.classes import Draws, classes_of
-from bertworks.finetune.contract import Contract, window_facts
+from bertworks.finetune.contract import MUCH_UNKNOWN, Contract, unknown_share, window_facts
 from bertworks.finetune.data import Data
 from bertworks.finetune.recipe import FinetuneRecipe, LossRecipe, MachineRecipe
 from bertworks.finetune.sizes import Plan, layer_parameters, plan_of, resolve
@@ -119,7 +119,10 @@ def prepare_run(recipe: FinetuneRecipe, data: Data) -> Prepared:
     flat = data.task.windows(data.train, start.tokenizer, recipe.data.max_length)
     read, lengths = window_facts(flat)
     seconds = guessed_seconds(start, plan, flat, len(data.dev) / len(data.train))
-    contract = Contract(data, start, recipe, plan, read, lengths, seconds)
+    unknown = unknown_share(flat, start.tokenizer.unk_token_id)
+    contract = Contract(data, start, recipe, plan, read, lengths, seconds, unknown)
+    if unknown >= MUCH_UNKNOWN:
+        log.warning("%.1f%% of the tokens are unknown to the vocabulary of %s", 100 * unknown, start.name)
     dev_windows = data.task.windows(data.dev, start.tokenizer, recipe.data.max_length)
     windows = by_row(flat, len(data.train))
     draws, loss_sum = shaped(recipe, data, windows)

@@ -235,6 +235,13 @@ def output_form(out: Path) -> str:
     return out.suffix
 
 
+def check_form(form: str, task: str) -> None:
+    """Raise BertworksError, before any work, for a form that a task's answers do not have."""
+    for only, tasks, holds in ((".npz", ("embed",), "vectors of texts"), (".conll", ("tag", "intent-slots"), "tags")):
+        if form == only and task not in tasks:
+            raise BertworksError(f"a {only} file holds {holds}, the model's task is {task}", "name a .jsonl or .csv")
+
+
 def write_json_lines(predictions: FilePredictions, handle: IO[str]) -> int:
     """One answer a line, as `predict --json`."""
     count = 0

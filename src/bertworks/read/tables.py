@@ -201,7 +201,11 @@ def _table(path: str, records: Records, roles: Roles, *, labelled: bool) -> Tabl
     )
     for cells, number in zip(records.values, records.numbers, strict=True):
         table.line_numbers.append(number)
-        row = {role: _cell(role, cells[index], table, records.header[index]) for role, index in roles.columns.items()}
+        row = {
+            role: _cell(role, cells[index], table, records.header[index])
+            for role, index in roles.columns.items()
+            if labelled or role != "score" or _is_numeral(str(cells[index]))  # an answer needs no gold
+        }
         reason = _reason(row, gold, inputs, unmarked) if labelled else ""
         if reason:
             table.line_numbers.pop()

@@ -238,7 +238,8 @@ class LabelsTask:
         return np.array([self.gold(row, f"row {number}") for number, row in enumerate(rows, 1)])
 
     def _target(self, row: Row, where: str) -> tuple[int, ...] | None:
-        if "label" not in row:
+        """Zeros and ones; None where the row has no labels, or one that training did not see: nothing to learn from."""
+        if "label" not in row or any(self.labels.number(name) < 0 for name in names_of(row, where)):
             return None
         return tuple(int(is_there) for is_there in self.gold(row, where))
 
