@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,10 @@ from typing import Any
 import pytest
 
 from bertworks.base.errors import BertworksError
+from bertworks.cli.flags import columns
+from bertworks.finetune.data import read_data
 from bertworks.finetune.run import finetune
+from bertworks.finetune.setup import prepare_run
 from bertworks.predict.directory import load_model
 from finetune_support import model_folder, toy_recipe, toy_rows, vocabulary, write_rows
 
@@ -211,3 +215,13 @@ def test_one_of_several_processes_is_refused(
         finetune(recipe, tmp_path / "run")
     assert "without torchrun" in refused.value.hint
     assert not (tmp_path / "run").exists()
+
+
+def test_the_contract_names_the_command_that_reads_as_the_run_does(start: Path, tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "train.csv", [{"a,b": row["text"], "kind": row["label"]} for row in toy_rows(40)])
+    recipe = toy_recipe(start, file, data__task="classify", data__columns={"text": "a,b", "label": "kind"})
+    contract = prepare_run(recipe, read_data(recipe.data)).contract
+    asked = f"`bertworks inspect {file} --task classify --columns 'text=\"a,b\",label=kind'`"
+    assert asked in next(line for line in contract.lines() if line.startswith("checks:"))
+    words = shlex.split(contract.inspect_command())
+    assert columns(words[words.index("--columns") + 1]) == recipe.data.columns

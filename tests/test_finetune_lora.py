@@ -181,6 +181,29 @@ def test_a_run_starts_from_what_peft_saved(place: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(found, expected(ids).last_hidden_state, rtol=1e-5, atol=1e-5)
 
 
+def test_adapters_on_adapters_are_merged_one_after_another(place: Path, tmp_path: Path) -> None:
+    folder = place / "start"
+    for number in range(3):
+        steps = Steps(prepared_of(place, model__start=str(folder), **KEYS))
+        steps.go(2)
+        steps.network.save(tmp_path / str(number))
+        folder = tmp_path / str(number) / "adapter"
+    prepared = prepared_of(place, model__start=str(folder))
+    assert prepared.start.path == place / "start"
+    assert len(prepared.start.adapters) == 3
+    ours = prepared.start.build(prepared.data.task, 0).state_dict()
+    saved, before = (load_model(tmp_path / number).model.state_dict() for number in "21")
+    name = "encoder.layers.1.qkv.weight"
+    torch.testing.assert_close(ours[name], saved[name], rtol=1e-6, atol=1e-7)
+    assert not torch.equal(before[name], saved[name])
+    copied(folder, tmp_path)
+    config = tmp_path / "copied" / "adapter_config.json"
+    content = json.loads(config.read_text()) | {"base_model_name_or_path": str(config.parent)}
+    config.write_text(json.dumps(content))
+    with pytest.raises(BertworksError, match=r"adapters for `.*copied`, which are on these"):
+        prepared_of(place, model__start=str(config.parent))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

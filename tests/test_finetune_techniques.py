@@ -28,7 +28,7 @@ from bertworks.finetune.run import finetune
 from bertworks.finetune.setup import prepare_run
 from bertworks.finetune.state import save
 from bertworks.finetune.switches import SWITCHES, TECHNIQUES, named_switches
-from finetune_support import model_folder, toy_recipe, toy_rows, write_rows
+from finetune_support import choice_rows, model_folder, toy_recipe, toy_rows, write_choices, write_rows
 from test_finetune_questions import write_questions
 
 ON: dict[str, object] = {
@@ -58,6 +58,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_rows(folder / "train.csv", rows)
     write_rows(folder / "scores.csv", [{"text": row["text"], "score": i / 7} for i, row in enumerate(rows)])
     write_questions(folder / "train.json", 20)
+    write_choices(folder / "choices.jsonl", choice_rows(20))
     return folder
 
 
@@ -79,8 +80,8 @@ SET: dict[str, object] = {
 def test_a_switch_without_a_use_is_refused_with_and_without_a_task(place: Path, switch: Any) -> None:
     name = switch.key.replace(".", "__")
     on = {name: SET.get(switch.key, 0.5 if switch.key != "data.context" else 8)}
-    told = rf"`{switch.key.rpartition('.')[2]}` is set, but task (score|qa) {switch.why}"
-    refused = [("scores.csv", "score"), ("train.json", "qa")]
+    told = rf"`{switch.key.rpartition('.')[2]}` is set, but task (score|qa|choice) {switch.why}"
+    refused = [("scores.csv", "score"), ("train.json", "qa"), ("choices.jsonl", "choice")]
     refused = [(file, task) for file, task in refused if task not in switch.tasks]
     assert refused
     for file, task in refused:

@@ -168,3 +168,12 @@ def test_what_is_none_of_them(words: list[str], told: str, command: Run, tmp_pat
     done = command("inspect", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert told in done.stderr
+
+
+def test_pairs_without_labels_are_checked_as_finetune_reads_them(tmp_path: Path, command: Run) -> None:
+    lines = "".join(f"the {n} cats,cats are {n}\n" for n in range(9))
+    (tmp_path / "pairs.csv").write_text("query,passage\n" + lines)
+    told = as_json(command, "pairs.csv", "--task", "embed", "--dev", "pairs.csv")
+    assert (told["task"], told["files"]["dev"]["rows"]) == ("embed", 9)
+    done = command("inspect", "pairs.csv", "--task", "classify")
+    assert (done.returncode, "no column is known to hold the label" in done.stderr) == (2, True)

@@ -10,6 +10,8 @@ import pytest
 
 from bertworks.base.errors import BertworksError
 from bertworks.read.tables import Table, parse_table, read_table
+from bertworks.tasks.choice import ChoiceTask
+from bertworks.tasks.infer import infer_task
 
 SWAG = """,video-id,fold-ind,startphrase,sent1,sent2,gold-source,ending0,ending1,ending2,ending3,label
 0,v_1,34,"They walk. A line","They walk, slowly.",A line,gold,"passes by, down.",has heard them.,arrives.,turns.,2
@@ -89,6 +91,28 @@ def test_generic_tables_may_have_fewer_options_in_some_rows(header: str, cells: 
     table = parsed(f"{header}\n{cells}\n", "rows.csv")
     assert table.rows[0]["choices"] == options
     assert "label" in table.rows[0]
+
+
+def test_a_blank_option_before_others_keeps_its_place() -> None:
+    table = parsed("question,A,B,C,D,answer\nQ?,x,,y,z,C\nR?,x,y,z,w,A\n", "rows.csv")
+    assert table.rows[0]["choices"] == ["x", "", "y", "z"]
+    assert table.counted == {"an empty option": 1}
+    task = infer_task(table).task
+    assert isinstance(task, ChoiceTask)
+    assert [row["choices"][task.gold(row, "")] for row in table.rows] == ["y", "x"]
+
+
+def test_columns_with_a_role_are_no_options() -> None:
+    text = "id,answer1,answer2,label\n1,a text,b,p\n2,another,c,q\n"
+    assert parsed(text, "rows.csv").columns["choices"] == "answer1 … answer2"
+    table = parsed(text, "rows.csv", columns={"text": "answer1", "label": "label"})
+    assert table.rows[1] == {"id": "2", "text": "another", "label": "q"}
+
+
+def test_a_text_with_columns_of_options_can_be_classified() -> None:
+    rows = "".join(f"word {n},r{n},s{n},{n % 2}\n" for n in range(6))
+    table = parsed("text,option1,option2,label\n" + rows, "rows.csv")
+    assert infer_task(table, "classify").task.name == "classify"
 
 
 def test_hugging_faces_form_of_options_is_a_list() -> None:

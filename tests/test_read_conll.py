@@ -51,6 +51,12 @@ def test_trees_leave_out_what_is_no_word() -> None:
     assert read(text, columns={"tags": "form"}).rows[0]["tags"] == ["do", "n't"]
 
 
+def test_a_word_like_a_comments_sign_stands_first() -> None:
+    table = read("# a comment of five words\n# O\ncat B-a\n\n# id = 3\nis O\nB I-a\n\n")
+    assert [row["tokens"] for row in table.rows] == [["#", "cat"], ["is", "B"]]
+    assert not table.dropped
+
+
 def test_characters_with_their_place_in_the_word() -> None:
     table = read("科0\tB-X\n学1\tI-X\n\n我0\tO\n是0\tO\n")
     assert [row["tokens"] for row in table.rows] == [["科", "学"], ["我", "是"]]

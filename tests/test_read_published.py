@@ -135,6 +135,17 @@ def task_of(table: Table) -> Task:
     return infer_task(table).task
 
 
+def test_brats_places_count_line_ends_as_written(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"Ann\r\nmet\r\nBo in Rome")
+    (tmp_path / "a.ann").write_bytes(
+        b"T1\tPER 10 12\tBo\r\nT2\tLOC 16 20\tRome\r\nT3\tPER 0 8\tAnn met\r\nT4\tX 1 4\tRome\r\n"
+    )
+    table = read_table(tmp_path)
+    text = table.rows[0]["text"]
+    assert [text[start:end] for start, end, _ in table.rows[0]["spans"]] == ["Ann\r\nmet", "Bo", "Rome"]
+    assert "1 marks left out, whose text does not stand at their place" in table.format
+
+
 def test_brat(tmp_path: Path) -> None:
     text = "Ann Lee met Bo in\r\nRome."
     (tmp_path / "a.txt").write_bytes(text.encode())

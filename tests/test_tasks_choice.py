@@ -41,7 +41,6 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     [
         (["0", "2", "1"], "0"),
         (["1", "3"], "1"),
-        (["1", "2"], "0"),
         (["1.0", "3.0"], "1"),
         (["A", "c"], "letter"),
         (["iron", "tin "], "text"),
@@ -56,6 +55,7 @@ def test_labels_are_understood_from_all_rows_together(labels: list[str], numberi
 def test_columns_numbered_from_one_settle_it() -> None:
     rows = [{"question": "what?", "choices": OPTIONS, "label": label} for label in ("1", "2")]
     assert numbering_of(table(rows, "option1 … option3")) == "1"
+    assert numbering_of(table(rows, "ending0 … ending2")) == "0"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,7 @@ def test_columns_numbered_from_one_settle_it() -> None:
     [
         (labelled("0", "2", "7"), r"rows\.csv:4: label `7` names none of the 3 options"),
         (labelled("0", "1", options=["0", "1"]), r"the labels may be options, or numbers from 0"),
+        (labelled("1", "2"), r"rows\.csv: the labels may be numbers from 0 or numbers from 1, all rows fit both"),
         (labelled("0", options=["one"]), r"rows\.csv:2: has 1 options"),
     ],
 )

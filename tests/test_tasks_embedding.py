@@ -12,7 +12,8 @@ from bertworks.base.errors import BertworksError
 from bertworks.read.tables import Table, parse_table
 from bertworks.tasks.embedding import EmbedAnswer, EmbedTask, ranks
 from bertworks.tasks.infer import infer_task
-from bertworks.tasks.matches import matches_of
+from bertworks.tasks.matches import matches_of, with_matches
+from bertworks.tasks.reranking import RerankTask
 from bertworks.tasks.task import coverage, member_of
 from bertworks.text.tokenizer import Tokenizer
 from finetune_support import pair_rows, triplet_rows, vocabulary
@@ -153,3 +154,53 @@ def test_what_cannot_be_learnt_is_refused(text: str, message: str) -> None:
 def test_a_column_of_figures_called_negative_is_no_text() -> None:
     table = parse_table(b"text,label,negative\nfine,pos,0.1\nbad,neg,0.9\n", "rows.csv")
     assert "negative" not in table.columns
+
+
+def loss_of(rows: list[dict[str, Any]], tokenizer: Tokenizer, vectors: dict[str, list[float]]) -> float:
+    task = EmbedTask("rank", "rank")
+    windows = task.windows(rows, tokenizer, 40)
+    texts = [text for row in rows for text in row.values()]
+    logits = torch.tensor([vectors[text] for text in texts], dtype=torch.float64)
+    return float(task.loss_sum(logits, task.targets(windows), task.weights(windows)))
+
+
+def test_what_matches_is_no_negative_of_the_update(tokenizer: Tokenizer) -> None:
+    place = {"the cat": [1.0, 0.0], "The cat!": [1.0, 0.0], "red": [0.8, 0.6], "blue": [0.6, 0.8], "tin": [0.0, 1.0]}
+    first, twin = {"sentence1": "the cat", "sentence2": "red"}, {"sentence1": "The cat!", "sentence2": "blue"}
+    assert loss_of([first, twin], tokenizer, place) == 0, "both match one text"
+    same = {"sentence1": "tin", "sentence2": "red"}
+    assert loss_of([first, same], tokenizer, place) == 0, "both have one match"
+    other = {"sentence1": "tin", "sentence2": "blue"}
+    assert loss_of([first, other], tokenizer, place) > 0.01
+    apart = {**other, "negative": "red"}  # a match of the first row, apart from the second
+    expected = -torch.log_softmax(20 * torch.tensor([[0.8, 0.6, -torch.inf], [0.6, 0.8, 0.6]], dtype=torch.float64), -1)
+    found = loss_of([first, apart], tokenizer, place)
+    assert found == pytest.approx(float(expected[0, 0] + expected[1, 1]), rel=1e-6)
+    two = loss_of([first, twin, other], tokenizer, place)
+    rows = 20 * torch.tensor([[0.8, -torch.inf], [-torch.inf, 0.6], [0.6, 0.8]], dtype=torch.float64)
+    logs = -torch.log_softmax(rows, -1)
+    assert two == pytest.approx(float(logs[2, 1]), rel=1e-6), "blue is the first text's match too"
+
+
+def test_labels_of_dev_are_those_of_train() -> None:
+    task, train = EmbedTask("rank", "rank"), parsed(NLI)
+    short = parsed("premise,hypothesis,label\na cat,an animal,E\na cat,a dog,C\n")
+    with pytest.raises(BertworksError, match=r"rows\.csv:2: label `e` does not say whether the pair matches"):
+        with_matches(task, train, {"dev": short})
+    with pytest.raises(BertworksError, match=r"no pair matches"):
+        with_matches(task, train, {"dev": parsed("premise,hypothesis,label\na cat,a dog,contradiction\n")})
+    _, learnt, others = with_matches(task, train, {"dev": train, "test": parsed("premise,hypothesis\na,b\n")})
+    assert (len(learnt.rows), len(others["dev"].rows), len(others["test"].rows)) == (3, 3, 1)
+    kinds = parsed("anchor,positive,negative,label\na,b,c,E\nd,e,f,C\n")
+    _, learnt, others = with_matches(task, kinds, {"dev": kinds})
+    assert (len(learnt.rows), len(others["dev"].rows)) == (2, 2), "beside a negative, labels say something else"
+
+
+@pytest.mark.parametrize("label", ["yes", "", None, "nan"])
+def test_to_predict_a_pair_needs_no_score(tokenizer: Tokenizer, label: str | None) -> None:
+    row = {"sentence1": "a cat", "sentence2": "red", "label": label}
+    for task in (EmbedTask("score", "score", 1, 5), RerankTask(1, 5)):
+        windows = task.windows([row, {**row, "label": "3"}], tokenizer, 40)
+        assert {window.target for window in windows} == {None, 0.5}
+        with pytest.raises(BertworksError, match=r"row 1 has no score"):
+            task.targets(windows)

@@ -27,7 +27,7 @@ def labelled_table(path: Path, args: argparse.Namespace) -> Table | None:
     from bertworks.read.tables import read_table
 
     try:
-        return read_table(path, columns=args.columns, encoding=args.encoding)
+        return read_table(path, columns=args.columns, encoding=args.encoding, may_lack_gold=args.task == "embed")
     except BertworksError as error:
         if args.task or args.dev or args.test:
             raise
@@ -44,7 +44,9 @@ def check(train: Table, args: argparse.Namespace) -> None:
     tables = {"train": train}
     for name in ("dev", "test"):
         if getattr(args, name):
-            tables[name] = read_table(getattr(args, name), columns=args.columns, encoding=args.encoding)
+            tables[name] = read_table(
+                getattr(args, name), columns=args.columns, encoding=args.encoding, may_lack_gold=args.task == "embed"
+            )
     tokenizer, window = _tokenizer(args)
     report = lint(tables, task=args.task, tokenizer=tokenizer, window=window)
     if args.json:

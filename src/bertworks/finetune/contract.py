@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from bertworks.finetune.recipe import FinetuneRecipe
 from bertworks.finetune.sizes import Plan
 from bertworks.finetune.start import Start
 from bertworks.finetune.techniques import techniques
+from bertworks.read.roles import quoted
 from bertworks.tasks.task import Coverage, Window, coverage
 
 THEN = {
@@ -78,7 +80,19 @@ class Contract:
         copies, clashes = self.data.repeats
         empty = self.data.tables["train"].counted.get("an empty text", 0)
         counts = f"{copies:,} rows repeat an earlier text, {clashes:,} texts have several labels, {empty:,} are empty"
-        return f"{counts}; `bertworks inspect {self.data.tables['train'].path}` lists them and more"
+        return f"{counts}; `{self.inspect_command()}` lists them and more"
+
+    def inspect_command(self) -> str:
+        """`bertworks inspect` of the training file, read as the run reads it."""
+        asked = self.recipe.data
+        words = ["bertworks", "inspect", self.data.tables["train"].path]
+        if asked.task is not None:
+            words += ["--task", asked.task]
+        if asked.columns:
+            words += ["--columns", ",".join(f"{role}={quoted(name)}" for role, name in asked.columns.items())]
+        if asked.encoding != "utf-8":
+            words += ["--encoding", asked.encoding]
+        return shlex.join(words)
 
     def length_line(self) -> str:
         """Tokens of the rows, and what becomes of those over a window."""

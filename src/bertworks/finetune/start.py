@@ -31,7 +31,7 @@ class Start:
 
     path      model directory; None = random weights
     recipe    what is made of it: the head's shape, layers that begin anew, are frozen or get adapters
-    adapters  to be merged into the directory's weights
+    adapters  to be merged into the directory's weights, one after another
     """
 
     name: str
@@ -39,7 +39,7 @@ class Start:
     config: BertConfig
     tokenizer: Tokenizer
     recipe: ModelRecipe = field(default_factory=ModelRecipe)
-    adapters: PeftFolder | None = None
+    adapters: tuple[PeftFolder, ...] = ()
 
     @property
     def shape(self) -> HeadShape:
@@ -70,8 +70,8 @@ class Start:
             model = new_network(task.network, self.config, task.num_outputs, generator, shape=self.shape)
         else:
             weights = read_weights(self.path)
-            if self.adapters is not None:
-                weights = with_adapters(weights, self.adapters, self.name)
+            for adapters in self.adapters:
+                weights = with_adapters(weights, adapters, self.name)
             model, _, _ = load_for_task(
                 self.path, task.network, task.num_outputs, generator, shape=self.shape, weights=weights
             )
@@ -92,24 +92,37 @@ def find_start(recipe: ModelRecipe) -> Start:
         config = preset(recipe.start.removeprefix(PRESET), tokenizer.vocab_size)
         return Start(recipe.start, None, with_dropout(config, recipe.dropout), tokenizer, recipe)
     folder = Path(recipe.start)
-    adapters = read_adapters(folder) if is_peft_folder(folder) else None
-    path = find_model(recipe.start) if adapters is None else find_base(adapters, folder)
+    path, adapters = under_adapters(folder) if is_peft_folder(folder) else (find_model(recipe.start), ())
     config = read_config(path)
     tokenizer = load_tokenizer(path, config) if recipe.vocab is None else given_vocabulary(recipe.vocab, path, config)
     return Start(recipe.start, path, with_dropout(config, recipe.dropout), tokenizer, recipe, adapters)
 
 
-def find_base(adapters: PeftFolder, folder: Path) -> Path:
-    """The model under adapters, by the name they give it: as it stands, or as seen from their folder.
+def under_adapters(folder: Path) -> tuple[Path, tuple[PeftFolder, ...]]:
+    """The model under a peft folder, and the adapters on it, the first ones first.
 
-    Raises BertworksError where it is not there.
+    A base is looked for by the name its adapters give it, as it stands, or as seen from their folder; a run that began
+    from adapters leaves adapters whose base is a peft folder again.
+    Raises BertworksError where a base is not there, or is on itself.
     """
-    beside = folder / adapters.base
-    try:
-        return find_model(beside if beside.is_dir() else adapters.base)
-    except BertworksError as error:
-        hint = "put the folder of that model into `base_model_name_or_path` of adapter_config.json"
-        raise BertworksError(f"{folder}: adapters for `{adapters.base}`, which is not here", hint) from error
+    hint = "put the folder of that model into `base_model_name_or_path` of adapter_config.json"
+    found: list[PeftFolder] = []
+    seen: list[Path] = []
+    while True:
+        adapters = read_adapters(folder)
+        found.insert(0, adapters)
+        seen.append(folder.resolve())
+        beside = folder / adapters.base
+        base = beside if beside.is_dir() else Path(adapters.base)
+        if base.resolve() in seen:
+            raise BertworksError(f"{folder}: adapters for `{adapters.base}`, which are on these", hint)
+        if is_peft_folder(base):
+            folder = base
+            continue
+        try:
+            return find_model(beside if beside.is_dir() else adapters.base), tuple(found)
+        except BertworksError as error:
+            raise BertworksError(f"{folder}: adapters for `{adapters.base}`, which is not here", hint) from error
 
 
 def given_vocabulary(vocab: str, path: Path, config: BertConfig) -> Tokenizer:

@@ -13,6 +13,7 @@ from bertworks.tasks.names import TaskName
 TAGS = ("tag", "intent-slots")
 CLASSES = ("classify", "labels", *TAGS)
 SENTENCES = ("classify", "labels", "score")
+ONE_READING = (*CLASSES, "score", "qa", "embed", "rerank")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ SWITCHES = (
     Switch("data.decoder", TAGS, "has no tags"),
     Switch("data.context", TAGS, "has no tags"),
     Switch("data.oversample", CLASSES, "has no classes to draw by"),
+    Switch("data.mask_words", ONE_READING, "reads its text beside each option, where other words would be masked"),
     Switch("data.replace_words", SENTENCES, "has answers that hang on single words"),
     Switch("model.prior_bias", ("classify", "labels", "tag"), "has no classifier of frequent and rare classes"),
     Switch("loss.class_weights", CLASSES, "has no classes to weigh"),

@@ -30,7 +30,8 @@ def gathered(records: Records, asked: Mapping[str, str]) -> Records:
     """
     if "choices" in asked:
         return records
-    names = [plain_name(name) for name in records.header]
+    taken = {plain_name(name) for name in asked.values()}
+    names = ["" if name in taken else name for name in map(plain_name, records.header)]
     places = side_by_side(names)
     if places:
         records = joined(records, places)
@@ -60,13 +61,18 @@ def side_by_side(names: Sequence[str]) -> list[int]:
 
 
 def joined(records: Records, places: Sequence[int]) -> Records:
-    """The columns at `places` as one of lists, behind the others; blank cells are no options."""
+    """The columns at `places` as one of lists, behind the others.
+
+    Blank cells at the end are no options; one before others is an empty option, so that the places are the columns'.
+    """
     first, last = records.header[places[0]], records.header[places[-1]]
     others = [i for i in range(len(records.header)) if i not in places]
     header = [*(records.header[i] for i in others), f"{first} … {last}"]
     values: list[list[object]] = []
     for row in records.values:
-        options = [str(row[i]) for i in places if row[i] is not None and str(row[i]).strip()]
+        options = ["" if row[i] is None else str(row[i]) for i in places]
+        while options and not options[-1].strip():
+            options.pop()
         values.append([*(row[i] for i in others), options])
     return dataclasses.replace(
         records, header=header, values=values, columns={**records.columns, "choices": header[-1]}

@@ -36,8 +36,8 @@ def looks_like_conll(path: str, text: str) -> bool:
     if is_ontonotes(text[: 1 << 12].removeprefix("\ufeff").split("\n")):
         return True
     head = text[: 1 << 18].split("\n")[:-1] or [text]
-    tabs = _usual_tabs(head)
-    lines = [line for line in head if not _is_comment(line, tabs)][:SAMPLE_LINES]
+    usual = _usual(head)
+    lines = [line for line in head if not _is_comment(line, usual)][:SAMPLE_LINES]
     words = [line for line in lines if line.strip() and not line.startswith(BORDER)]
     if words and SUFFIXES & {suffix.lower() for suffix in PurePath(path).suffixes}:
         return True
@@ -61,8 +61,8 @@ def read_conll(path: str, text: str) -> Records:
     lines = text.removeprefix("\ufeff").split("\n")
     if is_ontonotes(lines):
         return read_ontonotes(path, lines)
-    tabs = _usual_tabs(lines)
-    words = [line for line in lines if line.strip() and not _is_comment(line, tabs) and not line.startswith(BORDER)]
+    usual = _usual(lines)
+    words = [line for line in lines if line.strip() and not _is_comment(line, usual) and not line.startswith(BORDER)]
     if not words:
         raise BertworksError(f"{path}: holds no words, only comments", "one word and its columns a line")
     by_tab = all("\t" in line for line in words[:SAMPLE_LINES])
@@ -80,7 +80,7 @@ def read_conll(path: str, text: str) -> Records:
             borders += line.startswith(BORDER)
             is_open = False
             continue
-        if not is_open and _is_comment(line, tabs):
+        if not is_open and _is_comment(line, usual):
             continue
         cells = _cells(line, by_tab=by_tab)
         if len(cells) != width:
@@ -145,14 +145,19 @@ def _cells(line: str, *, by_tab: bool) -> list[str]:
     return line.removesuffix("\r").split("\t") if by_tab else line.split()
 
 
-def _is_comment(line: str, tabs: int) -> bool:
+def _is_comment(line: str, usual: tuple[int, int]) -> bool:
     """`# text = …` of CoNLL-U, `#`, tab and source of GermEval; a word `#` has as many columns behind it as others."""
+    tabs, columns = usual
     if line.startswith("#\t"):
         return tabs > 0 and line.count("\t") != tabs
-    return line.startswith("# ") and ("\t" not in line or " = " in line)
+    if not line.startswith("# "):
+        return False
+    return " = " in line or ("\t" not in line and (tabs > 0 or len(line.split()) != columns))
 
 
-def _usual_tabs(lines: Sequence[str]) -> int:
-    """Tabs in most of the first lines that hold a word."""
-    counts = Counter(line.count("\t") for line in lines[:SAMPLE_LINES] if line.strip() and not line.startswith("#"))
-    return counts.most_common(1)[0][0] if counts else 0
+def _usual(lines: Sequence[str]) -> tuple[int, int]:
+    """Tabs, and columns between spaces, in most of the first lines that hold a word."""
+    words = [line for line in lines[:SAMPLE_LINES] if line.strip() and not line.startswith(("#", BORDER))]
+    counts = (Counter(line.count("\t") for line in words), Counter(len(line.split()) for line in words))
+    tabs, columns = (count.most_common(1)[0][0] if count else 0 for count in counts)
+    return tabs, columns

@@ -8,6 +8,7 @@ events and notes are passed over. Each file may be packed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bertworks.base.errors import BertworksError
@@ -16,6 +17,25 @@ from bertworks.read.encoding import decode
 from bertworks.read.open import PACKED_SUFFIXES, open_file
 
 WORDS, TAGS, LABEL = "seq.in", "seq.out", "label"
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """A stretch of a text: its type, its pieces, and what stands there, "" where the file does not say."""
+
+    kind: str
+    pieces: tuple[tuple[int, int], ...]
+    covered: str
+
+    @property
+    def whole(self) -> list[object]:
+        """[start, end, type], all pieces taken together."""
+        return [min(start for start, _ in self.pieces), max(end for _, end in self.pieces), self.kind]
+
+    def fits(self, text: str) -> bool:
+        """Whether it stands there, apart from spaces: brat writes a line's end as one, and one between pieces."""
+        there = "".join(text[start:end] for start, end in self.pieces)
+        return not self.covered or "".join(there.split()) == "".join(self.covered.split())
 
 
 def is_rows(path: Path) -> bool:
@@ -46,7 +66,7 @@ def _slots(folder: Path) -> Records:
     for role, name in (("tokens", WORDS), ("tags", TAGS), ("label", LABEL)):
         file = _beside(folder, name)
         if file is not None:
-            columns[role] = _text(file).removesuffix("\n").split("\n")
+            columns[role] = _text(file).replace("\r\n", "\n").removesuffix("\n").split("\n")
     lengths = {len(lines) for lines in columns.values()}
     if len(lengths) > 1:
         told = ", ".join(f"{len(lines):,} lines for the {role}" for role, lines in columns.items())
@@ -72,28 +92,31 @@ def _slots(folder: Path) -> Records:
 
 def _brat(files: Sequence[Path]) -> Records:
     values: list[list[object]] = []
-    pieces = 0
+    pieces, lost = 0, 0
     for file in files:
         name = _plain(file.name).removesuffix(".ann")
         text_file = _beside(file.parent, f"{name}.txt")
         if text_file is None:
             raise BertworksError(f"{file}: there is no `{name}.txt` beside it", "the annotated text belongs to it")
-        marks: list[list[object]] = []
-        for number, line in enumerate(_text(file).split("\n"), 1):
-            if line.startswith("T"):
-                mark, several = _mark(file, number, line)
-                marks.append(mark)
-                pieces += several
-        values.append([name, _text(text_file), marks])
+        lines = _text(file).replace("\r\n", "\n").split("\n")
+        marks = [_mark(file, number, line) for number, line in enumerate(lines, 1) if line.startswith("T")]
+        text = _text(text_file)
+        if "\r\n" in text:  # two characters, or one, as the places say
+            text = max(text, text.replace("\r\n", "\n"), key=lambda one: sum(mark.fits(one) for mark in marks))
+        kept = [mark for mark in marks if mark.fits(text)]
+        lost += len(marks) - len(kept)
+        pieces += sum(len(mark.pieces) > 1 for mark in kept)
+        values.append([name, text, [mark.whole for mark in kept]])
     form = "brat, a document a row" + (f", {pieces:,} marks of several pieces taken whole" if pieces else "")
+    form += f", {lost:,} marks left out, whose text does not stand at their place" if lost else ""
     columns = {"id": "id", "text": "text", "spans": "entities"}
     numbers = list(range(1, len(values) + 1))
     return Records(["id", "text", "entities"], values, numbers, "document", form, True, columns)
 
 
-def _mark(file: Path, number: int, line: str) -> tuple[list[object], bool]:
-    """`T1`, tab, `PER 0 5` or `PER 0 5;8 12`, tab, text → [start, end, type], and whether it has several pieces."""
-    parts = line.split("\t")
+def _mark(file: Path, number: int, line: str) -> _Mark:
+    """`T1`, tab, `PER 0 5` or `PER 0 5;8 12`, tab, text."""
+    parts = line.split("\t", 2)
     kind, _, written = parts[1].partition(" ") if len(parts) > 1 else ("", "", "")
     try:
         places = [int(place) for piece in written.split(";") for place in piece.split()]
@@ -103,7 +126,7 @@ def _mark(file: Path, number: int, line: str) -> tuple[list[object], bool]:
         raise BertworksError(
             f"{file}:{number}: `{line[:60]}` marks no stretch of the text", "`T1`, a tab, `PER 0 5`, a tab, the text"
         )
-    return [min(places), max(places), kind], len(places) > 2
+    return _Mark(kind, tuple(zip(places[::2], places[1::2], strict=True)), parts[2] if len(parts) > 2 else "")
 
 
 def _annotated(folder: Path) -> list[Path]:
@@ -127,4 +150,4 @@ def _text(file: Path) -> str:
         return ""  # a document without annotations
     with open_file(file) as source:
         source.skip_bom()
-        return decode(source.handle.read(), file, offset=source.text_offset).replace("\r\n", "\n")
+        return decode(source.handle.read(), file, offset=source.text_offset)

@@ -218,6 +218,8 @@ def _table(path: str, records: Records, roles: Roles, *, labelled: bool) -> Tabl
             row[role] = "" if row[role] is None else row[role]
         if any(isinstance(row[role], str) and not row[role].strip() for role in inputs):
             table.counted["an empty text"] = table.counted.get("an empty text", 0) + 1
+        if any(isinstance(option, str) and not option.strip() for option in row.get("choices") or ()):
+            table.counted["an empty option"] = table.counted.get("an empty option", 0) + 1
         for told in _place_answers(row):
             table.counted[told] = table.counted.get(told, 0) + 1
         table.rows.append(row)

@@ -8,6 +8,7 @@ Letters: W windows, T tokens of one window, N rows, K options of a row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -342,7 +343,8 @@ def number_of(label: str, options: Sequence[str], numbering: str) -> int:
 def numbering_of(table: Table) -> str:
     """How the labels of a training table name the right option.
 
-    Raises BertworksError, naming the line, where no way fits all rows, or numbers may be options themselves.
+    Raises BertworksError, naming the line, where no way fits all rows, or numbers may be options themselves, or may
+    count from 0 and from 1.
     """
     labels = [str(row.get("label", "")) for row in table.rows]
     options = [options_of(row, table.where(index)) for index, row in enumerate(table.rows)]
@@ -363,6 +365,12 @@ def numbering_of(table: Table) -> str:
         raise BertworksError(
             f"{table.path}: the labels may be options, or {NUMBERINGS[fitting[0]]}", "write them as letters, A, B, C …"
         )
-    if fitting[:2] == ["0", "1"] and "1 …" in table.columns["choices"]:
-        return "1"  # no row tells, the columns' names do
+    if fitting[:2] == ["0", "1"]:  # no row tells, perhaps the columns' names do
+        told = re.search(r"(?<!\d)([01]) …", table.columns["choices"])
+        if told is None:
+            raise BertworksError(
+                f"{table.path}: the labels may be {NUMBERINGS['0']} or {NUMBERINGS['1']}, all rows fit both",
+                "write them as letters, A, B, C …",
+            )
+        return told[1]
     return fitting[0]

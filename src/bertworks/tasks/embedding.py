@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -58,7 +59,8 @@ class EmbedTask:
     """Give texts vectors; see `task.Task` for what each method is for.
 
     kind        what is learnt: "score", (cosine - score scaled to 0..1)²; "rank", the second text of a row is nearer to
-                the first than the second and third ones of all rows of the update are (cross-entropy over cosines)
+                the first than the second and third ones of all rows of the update are (cross-entropy over cosines);
+                texts equal to its match, or to a match of an equal first text, are not counted against it
     judged      how dev is scored: by scores, or by ranks
     low, high   of the scores: `low` is cosine 0, `high` is 1
     scale       of the cosines in the cross-entropy, 20 as sentence-transformers has it (a temperature of 0.05)
@@ -130,6 +132,7 @@ class EmbedTask:
             for member, text in enumerate(texts_of(row, number))
         ]
         asked = [{"text": text} for _, _, text in texts]
+        keys = [text_key(text) if self.kind == "rank" else 0 for _, _, text in texts]
         found = encode_rows(asked, [None] * len(asked), tokenizer, max_length, pair=False, truncation=self.truncation)
         members = np.bincount([number for number, _, _ in texts], minlength=len(rows))
         out: list[Window] = []
@@ -140,7 +143,7 @@ class EmbedTask:
             out.append(
                 MemberWindow(
                     one.input_ids, one.token_type_ids, number, target, share, one.covered, one.words,
-                    member=member, across=across,
+                    member=member, across=across, text=keys[one.row],
                 )
             )  # fmt: skip
         return out
@@ -150,13 +153,19 @@ class EmbedTask:
         return {"architectures": ["BertModel"]}
 
     def targets(self, windows: Sequence[Window]) -> torch.Tensor:
-        """(W, 3) float64: row, text of the row, scaled score. Raises BertworksError for a row without a score."""
+        """(W, 4) float64: row, which text of it, scaled score, number of the text, which equal ones share.
+
+        Raises BertworksError for a row without a score.
+        """
         import torch
 
         for window in windows:
             if self.kind == "score" and window.target is None:
                 raise BertworksError(f"row {window.row + 1} has no score", "drop such rows first")
-        found = [(window.row, member_of(window), cast("float", window.target or 0.0)) for window in windows]
+        found = [
+            (window.row, member_of(window), cast("float", window.target or 0.0), cast("MemberWindow", window).text)
+            for window in windows
+        ]
         return torch.tensor(found, dtype=torch.float64)
 
     def weights(self, windows: Sequence[Window]) -> torch.Tensor:
@@ -186,10 +195,12 @@ class EmbedTask:
             gold = gold.index_copy(0, row, targets[:, 2].to(values.dtype))
             cosines = functional.cosine_similarity(vectors[:, 0], vectors[:, 1])
             return ((cosines - gold).square() * of_row).sum()
-        unit = functional.normalize(vectors, dim=-1)
-        candidates = torch.cat([unit[:, 1], unit[:, 2][counts.view(number, 3)[:, 2] > 0]])  # (K, E)
+        unit, apart = functional.normalize(vectors, dim=-1), counts.view(number, 3)[:, 2] > 0
+        candidates = torch.cat([unit[:, 1], unit[:, 2][apart]])  # (K, E)
+        texts = torch.zeros(3 * number, dtype=targets.dtype, device=row.device).index_copy(0, cell, targets[:, 3])
+        cosines = (unit[:, 0] @ candidates.T).masked_fill(matching(texts.view(number, 3), apart), -torch.inf)
         losses = functional.cross_entropy(
-            self.scale * unit[:, 0] @ candidates.T, torch.arange(number, device=row.device), reduction="none"
+            self.scale * cosines, torch.arange(number, device=row.device), reduction="none"
         )
         return (losses * of_row).sum()
 
@@ -259,9 +270,28 @@ class EmbedTask:
         return cls(*(settings[name] for name in ("kind", "judged", "low", "high", "scale", "truncation")))
 
     def _target(self, row: Row) -> float | None:
-        if self.kind == "rank" or ("score" not in row and "label" not in row):
-            return None
-        return (score_of(row, "row") - self.low) / (self.high - self.low)
+        score = None if self.kind == "rank" else score_or_none(row)
+        return None if score is None else (score - self.low) / (self.high - self.low)
+
+
+def text_key(text: str) -> int:
+    """A number below 2^48, exact in float64; the same for texts equal apart from case, spaces and punctuation."""
+    return int.from_bytes(blake2b(plain(text).encode("utf-8", "surrogatepass"), digest_size=6).digest(), "big")
+
+
+def matching(texts: torch.Tensor, apart: torch.Tensor) -> torch.Tensor:
+    """(N, K) bool: candidates that match a row's first text beside its own match, as `ranks` leaves them out.
+
+    texts  (N, 3), the number of each text
+    apart  (N,) bool, rows with a third text; candidates are all second texts, then the third ones of these
+    """
+    import torch
+
+    first, second = texts[:, 0], texts[:, 1]
+    candidates = torch.cat([second, texts[:, 2][apart]])
+    same = (first[:, None] == first).float()  # (N, N)
+    found = same @ (second[:, None] == candidates).float() > 0
+    return found & ~torch.eye(len(texts), len(candidates), dtype=torch.bool, device=texts.device)
 
 
 def texts_of(row: Row, number: int) -> list[str]:
@@ -289,6 +319,14 @@ def score_of(row: Row, where: str) -> float:
     if not np.isfinite(number):
         raise BertworksError(f"{where}: `{value}` is not a score", "a number is needed in each row")
     return number
+
+
+def score_or_none(row: Row) -> float | None:
+    """`score_of`, None where there is none: to predict needs no gold."""
+    try:
+        return score_of(row, "")
+    except BertworksError:
+        return None
 
 
 def ranks(answers: Sequence[EmbedAnswer], rows: Sequence[Row]) -> np.ndarray:

@@ -29,8 +29,14 @@ def is_of_matches(table: Table) -> bool:
 def matches_of(table: Table) -> Table:
     """One row a matching pair, the i-th of a text with its i-th text that does not match; the rest is counted.
 
-    Raises BertworksError where no pair matches.
+    Raises BertworksError where a label does not say whether its pair matches, and where no pair does.
     """
+    for index, row in enumerate(table.rows):
+        if _name(row) not in MATCHING | APART | BETWEEN:
+            raise BertworksError(
+                f"{table.where(index)}: label `{_name(row):.60}` does not say whether the pair matches",
+                f"labels of matches are {', '.join(sorted(MATCHING))}; of others {', '.join(sorted(APART | BETWEEN))}",
+            )
     apart: dict[str, list[str]] = defaultdict(list)
     for row in table.rows:
         if _name(row) in APART:
@@ -70,14 +76,24 @@ def _name(row: dict[str, object]) -> str:
 def with_matches(
     task: EmbedTask, train: Table, others: Mapping[str, Table]
 ) -> tuple[EmbedTask, Table, dict[str, Table]]:
-    """The tables of a run as the task learns from them; where dev has scores, it is judged by them."""
+    """The tables of a run as the task learns from them; where dev has scores, it is judged by them.
+
+    Labels of train that do not say what matches say so nowhere. Raises BertworksError as `matches_of`.
+    """
     if task.kind == "score":
         return task, train, dict(others)
     judged: Kind = "score" if "dev" in others and "score" in others["dev"].columns else "rank"
-    arranged = {name: table if judged == "score" else as_matches(table) for name, table in others.items()}
-    return dataclasses.replace(task, judged=judged), as_matches(train), arranged
+    are_idle = _has_labels(train) and not is_of_matches(train)
+    as_read = judged == "score" or are_idle
+    arranged = {name: table if as_read else as_matches(table) for name, table in others.items()}
+    return dataclasses.replace(task, judged=judged), train if are_idle else as_matches(train), arranged
 
 
 def as_matches(table: Table) -> Table:
-    """`matches_of` where labels say what matches, else the table itself."""
-    return matches_of(table) if {"label", "label_text"} & table.columns.keys() and is_of_matches(table) else table
+    """`matches_of` where there are labels, else the table itself; beside a `negative` they may say something else."""
+    is_told = _has_labels(table) and ("negative" not in table.columns or is_of_matches(table))
+    return matches_of(table) if is_told else table
+
+
+def _has_labels(table: Table) -> bool:
+    return not {"label", "label_text"}.isdisjoint(table.columns)

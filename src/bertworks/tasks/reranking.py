@@ -13,7 +13,7 @@ import numpy as np
 
 from bertworks.base.errors import BertworksError
 from bertworks.tasks import task as promised
-from bertworks.tasks.embedding import score_of
+from bertworks.tasks.embedding import score_of, score_or_none
 from bertworks.tasks.encode import check_truncation, encode_rows
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.metrics import ranking_metrics
@@ -135,8 +135,8 @@ class RerankTask:
                 raise BertworksError(f"row {number + 1} has no passage", "give a list of one or more")
             asked.extend(pairs)
             places.extend((number, member) for member in range(len(pairs)))
-        has_gold = [not {"score", "label"}.isdisjoint(row) and "choices" not in row for row in asked]
-        targets = [self.gold(row, "row") if has else None for row, has in zip(asked, has_gold, strict=True)]
+        scores = map(score_or_none, asked)
+        targets = [None if score is None else (score - self.low) / (self.high - self.low) for score in scores]
         found = encode_rows(asked, targets, tokenizer, max_length, pair=True, truncation=self.truncation)
         if all(member == 0 for _, member in places):
             return found

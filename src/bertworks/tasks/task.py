@@ -68,10 +68,12 @@ class MemberWindow(Window):
     member  which of the row's texts it reads, from 0
     across  False: all windows of a row stay in one micro-batch, the loss needs them together; True: the loss joins the
             rows of the whole update as well (negatives of the batch), see `finetune.objective.Objective.look_ahead`
+    text    a number below 2^48 that equal texts share, where the loss must know them; else 0
     """
 
     member: int = 0
     across: bool = False
+    text: int = 0
 
 
 def member_of(window: Window) -> int:
