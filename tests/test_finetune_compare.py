@@ -70,8 +70,8 @@ def test_over_rows_and_seeds(task: Task, tmp_path: Path) -> None:
     b = write_run(tmp_path / "b", task, rows, bad, [worse, worse])
     found = compare_runs(a, b)
     name = next(iter(figures))
-    assert found.over_seeds.metric == name
-    assert found.over_seeds.difference.summary.mean == pytest.approx(figures[name] - worse[name])
+    assert found.over_runs.metric == name
+    assert found.over_runs.difference.summary.mean == pytest.approx(figures[name] - worse[name])
     assert found.over_examples is not None
     assert found.over_examples.difference == pytest.approx(figures[name] - worse[name]), (
         "rows give the run's own figure"

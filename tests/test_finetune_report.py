@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bertworks.finetune import outcome, seeds
+from bertworks.finetune import outcome, study
 from bertworks.finetune.page import Page, Section, Table, Text, escaped, fenced, to_html, to_markdown
 from bertworks.finetune.report import page_of
 from bertworks.finetune.run import finetune
@@ -185,7 +185,7 @@ def test_a_report_that_fails_costs_no_run(
 
     train = write_classes(tmp_path / "train.csv", 40)
     monkeypatch.setattr(outcome, "page_of", fail)
-    monkeypatch.setattr(seeds, "page_of_seeds", fail)
+    monkeypatch.setattr(study, "page_of_study", fail)
     recipe = toy_recipe(place / "start", train, train__steps=2, train__seeds=2)
     with caplog.at_level("WARNING"):
         done = finetune(recipe, tmp_path / "study")

@@ -72,7 +72,6 @@ SET: dict[str, object] = {
     "data.decoder": "viterbi",
     "loss.class_weights": "sqrt",
     "model.prior_bias": True,
-    "data.truncation": "truncate",
 }
 
 

@@ -34,7 +34,7 @@ def test_runs_are_compared_seed_by_seed(tmp_path: Path) -> None:
     a = read_result(write(tmp_path / "a", {0: 0.70, 1: 0.75, 2: 0.74}))
     b = read_result(write(tmp_path / "b", {2: 0.70, 1: 0.70, 5: 0.99}))
     found = compare_results(a, b, split="dev", metric="accuracy")
-    assert (found.seeds, found.left_out) == ((1, 2), (0, 5))
+    assert (found.numbers, found.left_out) == ((1, 2), (0, 5))
     assert found.difference.differences == pytest.approx((0.05, 0.04))
     assert (found.a.mean, found.b.mean) == (pytest.approx(0.745), pytest.approx(0.7))
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 def labelled_table(path: Path, args: argparse.Namespace) -> Table | None:
     """The rows of a file with gold labels; None where it is no such file, or none of its rows has any.
 
-    Raises BertworksError where `--task`, `--dev` or `--test` say that it must be one.
+    Raises BertworksError where `--task`, `--dev`, `--test` or `--folds` say that it must be one.
     """
     from bertworks.base.errors import BertworksError
     from bertworks.read.tables import read_table
@@ -29,7 +29,7 @@ def labelled_table(path: Path, args: argparse.Namespace) -> Table | None:
     try:
         return read_table(path, columns=args.columns, encoding=args.encoding, may_lack_gold=args.task == "embed")
     except BertworksError as error:
-        if args.task or args.dev or args.test:
+        if args.task or args.dev or args.test or args.folds:
             raise
         log.debug("no labelled rows: %s", error)
         return None
@@ -39,6 +39,7 @@ def check(train: Table, args: argparse.Namespace) -> None:
     """Print what is found."""
     from bertworks.cli.output import print_json
     from bertworks.read.tables import read_table
+    from bertworks.tasks.lint.judgement import read_judgement
     from bertworks.tasks.lint.report import lint
 
     tables = {"train": train}
@@ -48,7 +49,8 @@ def check(train: Table, args: argparse.Namespace) -> None:
                 getattr(args, name), columns=args.columns, encoding=args.encoding, may_lack_gold=args.task == "embed"
             )
     tokenizer, window = _tokenizer(args)
-    report = lint(tables, task=args.task, tokenizer=tokenizer, window=window)
+    judgement = read_judgement(args.folds, train) if args.folds else None
+    report = lint(tables, task=args.task, tokenizer=tokenizer, window=window, judgement=judgement)
     if args.json:
         print_json({**about(train), **report.to_json()})
     else:

@@ -66,7 +66,8 @@ def describe_model(path: Path) -> dict[str, Any]:
 def describe_run(path: Path) -> dict[str, Any]:
     """How far a run is, its last figures, its result and its model."""
     told: dict[str, Any] = {"kind": "run", "path": str(path), "finished": (path / "result.json").is_file()}
-    told["seeds"] = sorted(entry.name for entry in path.glob("seed-*") if entry.is_dir()) or None
+    for word in ("seed", "fold"):
+        told[f"{word}s"] = sorted(entry.name for entry in path.glob(f"{word}-*") if entry.is_dir()) or None
     checkpoints = [entry.name for entry in (path / "checkpoints").glob("*") if entry.is_dir() and entry.name[0] != "."]
     told["checkpoints"] = sorted(checkpoints, key=lambda name: (len(name), name))
     training, evaluation = _last_figures(path / "metrics.jsonl")

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "corpus": ("bertworks.cli.corpus", "turn text into shards of token ids"),
     "pretrain": ("bertworks.cli.pretrain", "train a model on a corpus"),
     "finetune": ("bertworks.cli.finetune", "adapt a model to labelled rows"),
+    "search": ("bertworks.cli.search", "try settings of a fine-tuning run, choose by dev"),
     "evaluate": ("bertworks.cli.evaluate", "score a fine-tuned model on rows"),
     "predict": ("bertworks.cli.predict", "answer for each row or line"),
     "compare-runs": (

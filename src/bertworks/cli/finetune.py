@@ -77,10 +77,10 @@ def run(args: argparse.Namespace) -> int:
 
 def dry_run(recipe: FinetuneRecipe) -> int:
     """Print the resolved recipe and the plan."""
-    from bertworks.finetune.data import read_data
+    from bertworks.finetune.folds import read_rows
     from bertworks.finetune.setup import prepare_run
 
-    prepared = prepare_run(recipe, read_data(recipe.data))
+    prepared = prepare_run(recipe, read_rows(recipe))
     print(to_toml(prepared.recipe, marked=True))
     for line in prepared.contract.lines():
         print(line)
@@ -92,7 +92,8 @@ def show(run_folder: Path, content: dict[str, Any]) -> None:
     from bertworks.cli.output import print_table
     from bertworks.finetune.floors import FLOORS
 
-    seeds = len(content["seeds"])
+    word = "fold" if "folds" in content else "seed"
+    runs = len(content[f"{word}s"])
     splits = list(content["metrics"])
     if splits:
         header = ["", *content["metrics"][splits[0]]]
@@ -106,8 +107,12 @@ def show(run_folder: Path, content: dict[str, Any]) -> None:
             for floor, figures in content["floors"].items():
                 rows.append([f"{split}, {FLOORS[floor]}", *(f"{value:.4f}" for value in figures[split].values())])
         print_table(header, rows)
-    if seeds > 1:
-        print(f"mean ± standard deviation of {seeds} seeds; the best on dev is seed {content['best_seed']}")
+    if runs > 1:
+        best = content[f"best_{word}"]
+        print(f"mean ± standard deviation of {runs} {word}s; the best on dev is {word} {best}, its model is in best/")
+    if word == "fold":
+        told = ", ".join(f"{name} {value:.4f}" for name, value in content["out_of_fold"]["metrics"].items())
+        print(f"all {content['rows']['train']:,} rows, each by a model that has not seen it: {told}")
     if (run_folder / "report.html").is_file():
         print(f"report, to be opened in a browser: {run_folder / 'report.html'}")
     print(f"model: {run_folder}; figures: {run_folder / 'result.json'}")

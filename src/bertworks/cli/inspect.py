@@ -18,7 +18,7 @@ HELP = (
     "overlap, labels that look wrong. With --samples, print what training would read from a corpus."
 )
 SAMPLE_FLAGS = ("samples", "segments", "mask", "seed", "epoch", "max_length")
-ROW_FLAGS = ("dev", "test", "task", "model")
+ROW_FLAGS = ("dev", "test", "task", "model", "folds")
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     flags.add(parser, "--task")
     flags.add(parser, "--model", help="of labelled rows: count lengths in tokens of this model")
+    parser.add_argument(
+        "--folds",
+        type=Path,
+        metavar="RUN",
+        help="of labelled rows: suspect labels by this run's own answers out of fold (`finetune --train.folds 5`)",
+    )
     parser.add_argument("--verify", action="store_true", help="of a corpus: read every byte and compare its SHA-256")
     flags.add(parser, "--samples", help="of a corpus: how many samples of training to print, as JSON lines")
     flags.add(parser, "--segments", "--mask", "--seed", "--max-length")

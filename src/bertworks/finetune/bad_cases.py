@@ -164,10 +164,10 @@ def write_bad_cases(
             handle.write(json.dumps(plain(told), ensure_ascii=False) + "\n")
 
 
-def short_answer(answer: Answer) -> dict[str, Any]:
-    """The JSON of an answer, of many classes the likeliest ones."""
+def short_answer(answer: Answer, classes: int | None = _SCORES) -> dict[str, Any]:
+    """The JSON of an answer, of many classes the likeliest `classes`; None = all."""
     told = answer.to_json()
     if isinstance(told.get("scores"), dict):
-        best = sorted(told["scores"].items(), key=lambda item: -item[1])[:_SCORES]
+        best = sorted(told["scores"].items(), key=lambda item: -item[1])[:classes]
         told["scores"] = {label: round(score, 6) for label, score in best}
     return told

@@ -1,4 +1,4 @@
-"""Two runs side by side: the difference over seeds, and over examples where both answered the same rows."""
+"""Two runs side by side: the difference over seeds or folds, and over examples where both answered the same rows."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ Metric = Callable[[np.ndarray, np.ndarray], float]
 class RunsCompared:
     """a - b of one metric.
 
-    over_seeds     paired by seed
-    over_examples  what other rows would have given, paired bootstrap of the first common seed's answers; None where the
-                   runs did not answer the same rows, or the metric is not one of the answers alone
+    over_runs      paired by seed, or by fold
+    over_examples  what other rows would have given, paired bootstrap of the first common seed's answers, or of all rows
+                   of train out of fold; None where the runs did not answer the same rows, or the metric is not one of
+                   the answers alone
     rows_differ    whether the runs were judged on other rows: then no difference says anything of the models
     """
 
-    over_seeds: Compared
+    over_runs: Compared
     over_examples: BootstrapDifference | None
     rows_differ: bool = False
 
@@ -48,23 +49,23 @@ def compare_runs(a: Path, b: Path, *, split: str | None = None, metric: str | No
 
     split   None = test where both have it, else dev
     metric  None = the one that chose the best evaluation of `a`
-    Raises BertworksError where a run is unfinished, the tasks differ, or no seed or metric is common.
+    Raises BertworksError where a run is unfinished, the tasks differ, or no seed, fold or metric is common.
     """
     of_a, of_b = read_result(a), read_result(b)
     if of_a.task != of_b.task:
         raise BertworksError(f"{a} is of task {of_a.task}, {b} of {of_b.task}", "compare runs of one task")
-    splits = [set.intersection(*(set(one) for one in result.by_seed.values())) for result in (of_a, of_b)]
+    splits = [set.intersection(*(set(one) for one in result.by_part.values())) for result in (of_a, of_b)]
     chosen = split or ("test" if "test" in splits[0] & splits[1] else "dev")
-    first = next(iter(next(iter(of_a.by_seed.values())).get(chosen, {"": 0.0})))
+    first = next(iter(next(iter(of_a.by_part.values())).get(chosen, {"": 0.0})))
     name = metric or str(read_json(of_a.path).get("metric", first))
     compared = compare_results(of_a, of_b, split=chosen, metric=name)
-    answered = [answers_of(result.path.parent, compared.seeds[0], chosen) for result in (of_a, of_b)]
+    answered = [answers_of(one.path.parent, one.word, compared.numbers[0], chosen) for one in (of_a, of_b)]
     (one, other) = answered
     if one is None or other is None:
         return RunsCompared(compared, None)
     if one[1] != other[1]:
         return RunsCompared(compared, None, rows_differ=True)
-    return RunsCompared(compared, over_examples(*one, other[2], name, compared.seeds[0]))
+    return RunsCompared(compared, over_examples(*one, other[2], name, compared.numbers[0]))
 
 
 def over_examples(
@@ -75,7 +76,7 @@ def over_examples(
     metric: str,
     seed: int,
 ) -> BootstrapDifference | None:
-    """The paired bootstrap over the rows of one seed, see RunsCompared."""
+    """The paired bootstrap over the rows of one seed or fold, or of all rows out of fold, see RunsCompared."""
     measured = evidence(task, rows, metric)
     if measured is None:
         return None
@@ -83,10 +84,19 @@ def over_examples(
     return paired_bootstrap(gold, read(said_a), read(said_b), value, seed=seed)
 
 
-def answers_of(run: Path, seed: int, split: str) -> tuple[Task, list[dict[str, Any]], list[dict[str, Any]]] | None:
-    """The task, the rows and the answers of a seed's predictions file; None where there is none."""
-    folder = run / f"seed-{seed}" if (run / f"seed-{seed}").is_dir() else run
-    file, settings = folder / f"predictions-{split}.jsonl", folder / "best" / "bertworks.json"
+def answers_of(
+    run: Path, word: str, number: int, split: str
+) -> tuple[Task, list[dict[str, Any]], list[dict[str, Any]]] | None:
+    """The task, the rows and the answers of a predictions file; None where there is none.
+
+    That of a seed; of folds the one of all rows of train for dev, else that of one fold.
+    """
+    name = f"predictions-{split}.jsonl"
+    if word == "fold" and split == "dev":
+        folder, name = run, "predictions-folds.jsonl"
+    else:
+        folder = run / f"{word}-{number}" if (run / f"{word}-{number}").is_dir() else run
+    file, settings = folder / name, folder / "best" / "bertworks.json"
     settings = settings if settings.is_file() else folder / "last" / "bertworks.json"
     if not file.is_file() or not settings.is_file():
         return None

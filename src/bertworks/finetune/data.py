@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from bertworks.base.errors import BertworksError
 from bertworks.finetune.recipe import DataRecipe
-from bertworks.finetune.switches import TAGS
 from bertworks.read.tables import Table, read_table
 from bertworks.tasks.embedding import EmbedTask
 from bertworks.tasks.infer import TagWishes, infer_task
 from bertworks.tasks.lint.texts import repeats
 from bertworks.tasks.matches import with_matches
-from bertworks.tasks.split import LEAST_DOCUMENTS, are_documents_whole, content_key, split_rows
+from bertworks.tasks.split import LEAST_DOCUMENTS, are_documents_whole, content_key, fold_rows, split_rows
 from bertworks.tasks.task import Row, Task
 
 
@@ -82,11 +83,7 @@ def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
     elif recipe.dev_share == 0:
         cut = "no dev, as asked: the last model counts"
     else:
-        if recipe.context and task.name in TAGS and not are_documents_whole(rows, task.stratified_by):
-            raise BertworksError(
-                f"{train.path}: dev cannot be cut from train, rows taken out one by one would tear the context",
-                f"give `--dev F`, or {LEAST_DOCUMENTS} documents, or none: `--data.dev_share 0`",
-            )
+        check_whole(recipe, train, task)
         kept, held_out = split_rows(rows, by=task.stratified_by, share=recipe.dev_share, seed=recipe.split_seed)
         lines |= {"train": [lines["train"][i] for i in kept], "dev": [lines["train"][i] for i in held_out]}
         rows, dev = [train.rows[i] for i in kept], [train.rows[i] for i in held_out]
@@ -96,6 +93,41 @@ def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
         cut = f"no dev file: {len(dev):,} of {len(train.rows):,} rows of train are held out, {how}"
     overlap = shared_texts(rows, {name: table.rows for name, table in others.items()})
     return Data(task, inferred.because, tables, rows, dev, cut, lines, overlap, repeats(train.rows))
+
+
+def check_whole(recipe: DataRecipe, train: Table, task: Task) -> None:
+    """Raise BertworksError where dev would be cut out of documents that training reads as context."""
+    if recipe.context and not are_documents_whole(train.rows, task.stratified_by):
+        raise BertworksError(
+            f"{train.path}: dev cannot be cut from train, rows taken out one by one would tear the context",
+            f"give `--dev F`, or {LEAST_DOCUMENTS} documents, or none: `--data.dev_share 0`",
+        )
+
+
+def fold_of(data: Data, recipe: DataRecipe, *, folds: int, fold: int) -> Data:
+    """The same rows with fold number `fold` of the training file as dev, and the other folds to learn from."""
+    table, of_row = data.tables["train"], folds_of(data, recipe, folds)
+    check_whole(recipe, table, data.task)
+    sides = {"train": np.flatnonzero(of_row != fold), "dev": np.flatnonzero(of_row == fold)}
+    train, dev = ([table.rows[i] for i in side] for side in sides.values())
+    lines = {name: [table.line_numbers[i] for i in side] for name, side in sides.items()}
+    task = data.task.recounted(train)
+    is_whole = are_documents_whole(table.rows, data.task.stratified_by)
+    kept = "documents whole" if is_whole else "equal texts in one fold"
+    cut = f"fold {fold} of {folds}, counted from 0, is dev: {len(dev):,} of {len(table.rows):,} rows of train, "
+    cut += f"{data.task.stratified_by}, {kept}, seed {recipe.split_seed}"
+    unseen = sum(not count for count in task.labels.counts)
+    if unseen:
+        cut += f"; {unseen} classes stand in this fold alone and cannot be learnt for it"
+    tests = {name: one.rows for name, one in data.tables.items() if name != "train"}
+    overlap = shared_texts(train, tests)
+    return replace(data, task=task, train=train, dev=dev, cut=cut, lines={**data.lines, **lines}, overlap=overlap)
+
+
+def folds_of(data: Data, recipe: DataRecipe, folds: int) -> np.ndarray:
+    """(N,) int64: the fold of each row of the training file."""
+    rows = data.tables["train"].rows
+    return fold_rows(rows, by=data.task.stratified_by, folds=folds, seed=recipe.split_seed)
 
 
 def shared_texts(train: Sequence[Row], others: Mapping[str, Sequence[Row]]) -> dict[str, int]:

@@ -24,7 +24,7 @@ def check_divergence(task: Task) -> None:
     is_score = isinstance(task, SentenceTask) and task.kind == "score"
     if is_score or not isinstance(task, SentenceTask | LabelsTask | TagTask | SpanTask | FrameTask):
         raise BertworksError(
-            f"`train.r_drop` compares distributions over classes, labels, tags or tokens, not the {task.name} task's",
+            f"`train.r_drop` compares distributions over classes, labels, tags or tokens; {task.name} has no such",
             "leave it out",
         )
     if isinstance(task, TagTask) and task.transitions is not None:

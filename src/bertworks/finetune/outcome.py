@@ -163,11 +163,13 @@ def told_of_parts(
     return found if calibration is None else {**found, "calibration": dataclasses.asdict(calibration)}
 
 
-def write_predictions(path: Path, rows: Sequence[Row], lines: Sequence[int], answers: Sequence[Answer]) -> None:
-    """One JSON object a row: its line, what was read, and the answer with its likeliest classes."""
+def write_predictions(
+    path: Path, rows: Sequence[Row], lines: Sequence[int], answers: Sequence[Answer], *, classes: int | None = 5
+) -> None:
+    """One JSON object a row: its line, what was read, and the answer with its likeliest classes; None = all."""
     with whole_file(path, text=True) as handle:
         for row, line, answer in zip(rows, lines, answers, strict=True):
-            told = {"line": line, "row": dict(row), "answer": short_answer(answer)}
+            told = {"line": line, "row": dict(row), "answer": short_answer(answer, classes)}
             handle.write(json.dumps(plain(told), ensure_ascii=False) + "\n")
 
 

@@ -109,6 +109,8 @@ class TrainRecipe:
     update_cap: float = setting(0.0, ge=0)  # greatest Euclidean norm of an update of all weights; 0 = no cap
     seed: int = setting(0, ge=0, lt=2**63)
     seeds: int = setting(1, ge=1)  # runs with seed, seed + 1, …; mean and spread are reported
+    folds: int | None = setting(None, ge=2)  # runs, each with another fold of train as dev; none = one run, one dev
+    fold: int | None = setting(None, ge=0)  # of the folds this one alone, from 0; none = all, one after another
     evaluations: int | None = setting(None, ge=1)  # on dev, an epoch; none = 3 while they cost little, 30 in all
     patience: int | None = setting(None, ge=1)  # stop after so many evaluations without a better one; none = never
     calibrate: bool = False  # a temperature chosen on dev goes into the classifier; classes and labels only
@@ -125,6 +127,12 @@ class TrainRecipe:
 
     def problems(self) -> Iterable[Problem]:
         """What the keys must agree on."""
+        if self.folds is not None and self.seeds > 1:
+            what = f"`folds` {self.folds} and `seeds` {self.seeds} are both given"
+            yield Problem("folds", what, "a study is over folds or over seeds; leave one out")
+        if self.fold is not None and self.fold >= (self.folds or 0):
+            what = f"there is no fold {self.fold} of {self.folds}" if self.folds else "`fold` is given without `folds`"
+            yield Problem("fold", what, "folds are counted from 0: `folds = 5` has 0 to 4")
         if self.ema is not None and self.swa is not None:
             yield Problem("swa", "`ema` and `swa` are both given", "one mean of the weights is used; leave one out")
 
@@ -158,7 +166,11 @@ class FinetuneRecipe:
         if self.model.start.startswith(PRESET) and self.model.vocab is None:
             what = f"`{self.model.start}` has no vocabulary of its own"
             yield Problem("model.vocab", what, "name one: `--vocab DIR`")
-        if self.data.dev is None and self.data.dev_share == 0 and self.train.patience is not None:
+        if self.train.folds is not None and self.data.dev is not None:
+            what = f"`folds` {self.train.folds} and a dev file are both given"
+            yield Problem("train.folds", what, "each fold of train is dev once; leave `--dev` or the folds out")
+        is_judged = self.data.dev is not None or self.data.dev_share > 0 or self.train.folds is not None
+        if not is_judged and self.train.patience is not None:
             yield Problem("train.patience", "early stopping needs a dev set", "give `--dev F`, or a dev_share above 0")
         yield from self._frozen_problems()
         yield from self._of_techniques()

@@ -18,16 +18,19 @@ from bertworks.engine.step import StepReport, train_step
 from bertworks.engine.stopping import StopWish
 from bertworks.finetune.batches import TrainingBatches
 from bertworks.finetune.collapse import attempted, begin_again, collapse, restarts
-from bertworks.finetune.data import Data, read_data
+from bertworks.finetune.data import Data
 from bertworks.finetune.evaluate import Evaluation, evaluate
+from bertworks.finetune.folds import folded, over_folds, read_rows
 from bertworks.finetune.network import Network
 from bertworks.finetune.objective import loss_count
 from bertworks.finetune.optimiser import gradient_change_of, optimiser_of, schedule_of
 from bertworks.finetune.outcome import FinetuneResult, finish
+from bertworks.finetune.pruning import Report
 from bertworks.finetune.recipe import FinetuneRecipe
-from bertworks.finetune.seeds import study
+from bertworks.finetune.seeds import over_seeds
 from bertworks.finetune.setup import Prepared, prepare_run
 from bertworks.finetune.state import restore, save
+from bertworks.finetune.study import Parts, study
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +39,18 @@ MOST_BAD_STEPS = 3  # updates in a row that are not finite, then the run stops
 
 
 def finetune(
-    recipe: FinetuneRecipe, out: Path, *, resume: bool = True, overwrite: bool = False, data: Data | None = None
+    recipe: FinetuneRecipe,
+    out: Path,
+    *,
+    resume: bool = True,
+    overwrite: bool = False,
+    data: Data | None = None,
+    report: Report | None = None,
 ) -> FinetuneResult:
     """Adapt a model to rows and leave a run directory: best and last model, metrics, predictions, pictures, a card.
 
-    data  rows already read; None reads the recipe's files
+    data    rows already read; None reads the recipe's files
+    report  called after every evaluation on dev of a single run; it may raise Pruned, which ends the run
     Raises BertworksError for rows or a start that do not fit, a run that may not be continued, or a loss that stays
     not finite.
     """
@@ -48,15 +58,26 @@ def finetune(
         raise BertworksError(
             "fine-tuning runs in one process, here WORLD_SIZE says several", "start it without torchrun"
         )
-    prepared = prepare_run(recipe, data or read_data(recipe.data))
+    prepared = prepare_run(recipe, read_rows(recipe) if data is None else folded(recipe, data))
     for line in prepared.contract.lines():
         log.info("%s", line)
-    if recipe.train.seeds > 1:
-        return study(prepared, out, run_one, resume=resume, overwrite=overwrite)
-    return run_one(prepared, out, resume=resume, overwrite=overwrite)
+    parts = parts_of(prepared)
+    if parts is not None:
+        return study(prepared, parts, out, run_one, resume=resume, overwrite=overwrite)
+    return run_one(prepared, out, resume=resume, overwrite=overwrite, report=report)
 
 
-def run_one(prepared: Prepared, out: Path, *, resume: bool = True, overwrite: bool = False) -> FinetuneResult:
+def parts_of(prepared: Prepared) -> Parts | None:
+    """The runs of a study; None where it is one run."""
+    train = prepared.recipe.train
+    if train.seeds > 1:
+        return over_seeds(prepared)
+    return over_folds(prepared) if train.folds is not None and train.fold is None else None
+
+
+def run_one(
+    prepared: Prepared, out: Path, *, resume: bool = True, overwrite: bool = False, report: Report | None = None
+) -> FinetuneResult:
     """One run of one seed."""
     network = Network(prepared)  # before anything is written: weights may be broken
     recipe = to_toml(prepared.recipe)
@@ -66,19 +87,19 @@ def run_one(prepared: Prepared, out: Path, *, resume: bool = True, overwrite: bo
         with logged_to(handler):
             for line in prepared.contract.lines():
                 handler.handle(log.makeRecord(log.name, logging.INFO, __file__, 0, line, (), None))
-            return attempts(prepared, run, network)
+            return attempts(prepared, run, network, report)
     finally:
         handler.close()
         run.close()
 
 
-def attempts(prepared: Prepared, run: RunDirectory, network: Network) -> FinetuneResult:
+def attempts(prepared: Prepared, run: RunDirectory, network: Network, report: Report | None) -> FinetuneResult:
     """Train; where the run collapsed, again with a lower rate and another seed, as often as the recipe allows."""
     asked = prepared.recipe.train.seed
     while True:
         past = restarts(run)
         now = attempted(prepared, len(past))
-        loop = Loop(now, run, Network(now) if past else network)
+        loop = Loop(now, run, Network(now) if past else network, report)
         stopped = loop.train()
         if stopped is not None:
             return FinetuneResult(run.path, {}, stopped)
@@ -91,11 +112,11 @@ def attempts(prepared: Prepared, run: RunDirectory, network: Network) -> Finetun
 class Loop:
     """The training loop with what it needs on the way; `train` is the whole of it."""
 
-    def __init__(self, prepared: Prepared, run: RunDirectory, network: Network) -> None:
+    def __init__(self, prepared: Prepared, run: RunDirectory, network: Network, report: Report | None = None) -> None:
         train = prepared.recipe.train
         assert train.batch_size is not None
         self.prepared, self.run, self.settings, self.plan = prepared, run, train, prepared.plan
-        self.network = network
+        self.network, self.report = network, report
         self.adam = network.learning.optimiser(
             network.parameters, eps=train.adam_epsilon, weight_decay=train.weight_decay
         )
@@ -175,6 +196,8 @@ class Loop:
         if is_best:
             state.best, state.best_step = (value, found.loss), state.step
             self.network.save(self.run.path / "best")
+        if self.report is not None:
+            self.report(state.step, self.plan.steps, value)
 
     def _is_patience_over(self) -> bool:
         return self.settings.patience is not None and self.state.stale >= self.settings.patience

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bertworks.base.errors import BertworksError, did_you_mean
 from bertworks.base.files import read_json
@@ -15,37 +15,46 @@ from bertworks.stats.summary import Summary, summarise
 
 FILE = "result.json"
 
+Word = Literal["seed", "fold"]
+"""What sets the runs of a study apart."""
+
 
 @dataclass(frozen=True)
 class Result:
     """What a run was worth.
 
-    by_seed  seed -> split ("dev", "test") -> metric -> value
+    by_part  seed or fold -> split ("dev", "test") -> metric -> value
+    word     which of the two
+    data     fingerprint of the rows and of their split; "" where the file does not say
     """
 
     path: Path
     task: str
-    by_seed: Mapping[int, Mapping[str, Mapping[str, float]]]
+    by_part: Mapping[int, Mapping[str, Mapping[str, float]]]
+    word: Word = "seed"
+    data: str = ""
 
     def values(self, split: str, metric: str) -> dict[int, float]:
-        """The metric of each seed. Raises BertworksError where a seed lacks it."""
+        """The metric of each seed or fold. Raises BertworksError where one lacks it."""
         out = {}
-        for seed, splits in self.by_seed.items():
+        for number, splits in self.by_part.items():
             if split not in splits:
                 there = ", ".join(splits) or "none"
-                raise BertworksError(f"{self.path}: seed {seed} has no metrics of `{split}`", f"there are: {there}")
+                raise BertworksError(
+                    f"{self.path}: {self.word} {number} has no metrics of `{split}`", f"there are: {there}"
+                )
             if metric not in splits[split]:
                 there = ", ".join(splits[split]) or "none"
                 raise BertworksError(
-                    f"{self.path}: seed {seed} has no metric `{metric}` of `{split}`",
+                    f"{self.path}: {self.word} {number} has no metric `{metric}` of `{split}`",
                     did_you_mean(metric, splits[split]) or f"there are: {there}",
                 )
-            out[seed] = splits[split][metric]
+            out[number] = splits[split][metric]
         return out
 
     def summary(self, split: str) -> dict[str, Summary]:
-        """Every metric of a split over the seeds."""
-        first = next(iter(self.by_seed.values()))
+        """Every metric of a split over the seeds or folds."""
+        first = next(iter(self.by_part.values()))
         return {metric: summarise(list(self.values(split, metric).values())) for metric in first.get(split, {})}
 
 
@@ -53,13 +62,15 @@ class Result:
 class Compared:
     """One metric of two runs.
 
-    seeds           on which both ran: the pairs
-    left_out        seeds of one run only
+    word      what the pairs are: seeds, or folds
+    numbers   on which both ran: the pairs
+    left_out  those of one run only
     """
 
     metric: str
     split: str
-    seeds: tuple[int, ...]
+    word: Word
+    numbers: tuple[int, ...]
     left_out: tuple[int, ...]
     a: Summary
     b: Summary
@@ -79,21 +90,32 @@ def read_result(path: str | Path) -> Result:
     content = read_json(file)
     if not isinstance(content, dict):
         raise _malformed(file, "it is not an object")
-    seeds = content.get("seeds")
-    if not isinstance(seeds, list) or not seeds:
-        raise _malformed(file, "`seeds` is no list of results")
-    by_seed: dict[int, dict[str, dict[str, float]]] = {}
-    for entry in seeds:
-        if not isinstance(entry, dict) or not isinstance(entry.get("seed"), int):
-            raise _malformed(file, "an entry of `seeds` has no `seed`")
-        if entry["seed"] in by_seed:
-            raise _malformed(file, f"seed {entry['seed']} is there twice")
-        by_seed[entry["seed"]] = _metrics(file, entry)
-    return Result(file, str(content.get("task", "")), by_seed)
+    word: Word = "fold" if "folds" in content else "seed"
+    entries = content.get(f"{word}s")
+    if not isinstance(entries, list) or not entries:
+        raise _malformed(file, f"`{word}s` is no list of results")
+    by_part: dict[int, dict[str, dict[str, float]]] = {}
+    for entry in entries:
+        if not isinstance(entry, dict) or not isinstance(entry.get(word), int):
+            raise _malformed(file, f"an entry of `{word}s` has no `{word}`")
+        if entry[word] in by_part:
+            raise _malformed(file, f"{word} {entry[word]} is there twice")
+        by_part[entry[word]] = _metrics(file, entry, word)
+    return Result(file, str(content.get("task", "")), by_part, word, str(content.get("data", "")))
 
 
 def compare_results(a: Result, b: Result, *, split: str, metric: str) -> Compared:
-    """a - b over the seeds that both have. Raises BertworksError where there is none."""
+    """a - b over the seeds or folds that both have.
+
+    Raises BertworksError where there is none, and where the folds are not of the same rows.
+    """
+    if a.word != b.word:
+        raise BertworksError(f"{a.path} is over {a.word}s, {b.path} over {b.word}s", "compare two studies of one kind")
+    if a.word == "fold" and (a.data != b.data or a.by_part.keys() != b.by_part.keys()):
+        raise BertworksError(
+            f"the folds of {a.path} ({len(a.by_part)}) and {b.path} ({len(b.by_part)}) are not the same rows",
+            "run both with the same files, `--train.folds` and `--data.split_seed`",
+        )
     of_a, of_b = a.values(split, metric), b.values(split, metric)
     common = tuple(sorted(of_a.keys() & of_b.keys()))
     if not common:
@@ -105,6 +127,7 @@ def compare_results(a: Result, b: Result, *, split: str, metric: str) -> Compare
     return Compared(
         metric,
         split,
+        a.word,
         common,
         tuple(sorted(of_a.keys() ^ of_b.keys())),
         summarise(ours),
@@ -113,19 +136,19 @@ def compare_results(a: Result, b: Result, *, split: str, metric: str) -> Compare
     )
 
 
-def _metrics(file: Path, entry: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def _metrics(file: Path, entry: Mapping[str, Any], word: Word) -> dict[str, dict[str, float]]:
     metrics = entry.get("metrics")
     if not isinstance(metrics, dict):
-        raise _malformed(file, f"seed {entry['seed']} has no `metrics`")
+        raise _malformed(file, f"{word} {entry[word]} has no `metrics`")
     out: dict[str, dict[str, float]] = {}
     for split, values in metrics.items():
         if values is None:
             continue
         if not isinstance(values, dict):
-            raise _malformed(file, f"`{split}` of seed {entry['seed']} is no object")
+            raise _malformed(file, f"`{split}` of {word} {entry[word]} is no object")
         for metric, value in values.items():
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise _malformed(file, f"`{metric}` of seed {entry['seed']} is {value!r}, not a number")
+                raise _malformed(file, f"`{metric}` of {word} {entry[word]} is {value!r}, not a number")
         out[split] = {metric: float(value) for metric, value in values.items()}
     return out
 

@@ -1,4 +1,4 @@
-"""Rows → train and dev, by the rows' content: the same rows in any order give the same split, and a new row moves few.
+"""Rows → train and dev, or folds, by the rows' content: rows in any order give the same split, a new row moves few.
 
 Letters: N rows.
 """
@@ -38,16 +38,8 @@ def split_rows(rows: Sequence[Row], *, by: str, share: float, seed: int) -> tupl
             f"{len(rows)} rows are too few to hold some out for dev",
             f"give a file, `--dev F`, {LEAST_ROWS} rows, or none: `--data.dev_share 0` keeps the last model",
         )
-    groups: dict[str, list[int]] = defaultdict(list)
-    whole = are_documents_whole(rows, by)
-    for index, row in enumerate(rows):
-        key = plain(row["sentence1"]) if by == BY_QUERY else content_key(row)
-        groups[str(row["document"]) if whole else key].append(index)
     strata = _strata(rows, by)
-    by_stratum: dict[str, list[list[int]]] = defaultdict(list)
-    for key in sorted(groups, key=lambda key: _rank(key, seed)):
-        members = groups[key]
-        by_stratum[Counter(strata[index] for index in members).most_common(1)[0][0]].append(members)
+    by_stratum = _grouped(rows, strata, by=by, seed=seed)
     wanted = _shares({stratum: sum(map(len, there)) for stratum, there in by_stratum.items()}, share)
     dev = [members for stratum, there in by_stratum.items() for members in _take(there, wanted[stratum])]
     held_out = np.zeros(len(rows), bool)
@@ -61,6 +53,44 @@ def split_rows(rows: Sequence[Row], *, by: str, share: float, seed: int) -> tupl
             "give a file, `--dev F`, or more rows of each class",
         )
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def fold_rows(rows: Sequence[Row], *, by: str, folds: int, seed: int) -> np.ndarray:
+    """(N,) int64: the fold of each row, 0 … folds - 1, each with as many rows of every class as can be.
+
+    by, seed  as `split_rows`, and its rules hold: equal texts in one fold, documents whole
+    A group of rows goes where its class has the fewest rows so far, the large groups first.
+    Raises BertworksError where there are fewer groups than folds.
+    """
+    by_stratum = _grouped(rows, _strata(rows, by), by=by, seed=seed)
+    number = sum(map(len, by_stratum.values()))
+    if number < folds:
+        what = "documents" if are_documents_whole(rows, by) else "different texts"
+        raise BertworksError(f"{len(rows)} rows with {number} {what} make no {folds} folds", "give more rows, or fewer")
+    fold = np.empty(len(rows), np.int64)
+    sizes = np.zeros(folds, np.int64)
+    for groups in by_stratum.values():
+        own = np.zeros(folds, np.int64)
+        for members in sorted(groups, key=len, reverse=True):
+            chosen = int(np.lexsort((sizes, own))[0])  # fewest of this class, then of all, then the first
+            fold[members] = chosen
+            own[chosen] += len(members)
+            sizes[chosen] += len(members)
+    return fold
+
+
+def _grouped(rows: Sequence[Row], strata: Sequence[str], *, by: str, seed: int) -> dict[str, list[list[int]]]:
+    """Stratum -> its groups of rows that stand on one side, in an order that the seed gives."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    whole = are_documents_whole(rows, by)
+    for index, row in enumerate(rows):
+        key = plain(row["sentence1"]) if by == BY_QUERY else content_key(row)
+        groups[str(row["document"]) if whole else key].append(index)
+    by_stratum: dict[str, list[list[int]]] = defaultdict(list)
+    for key in sorted(groups, key=lambda key: _rank(key, seed)):
+        members = groups[key]
+        by_stratum[Counter(strata[index] for index in members).most_common(1)[0][0]].append(members)
+    return by_stratum
 
 
 def are_documents_whole(rows: Sequence[Row], by: str) -> bool:

@@ -14,7 +14,7 @@ from bertworks.tasks.lint.answers import check_answers
 from bertworks.tasks.lint.finding import LEVELS, Finding
 from bertworks.tasks.lint.labels import check_labels, label_counts
 from bertworks.tasks.lint.scores import check_scores
-from bertworks.tasks.lint.suspicious import check_given_labels
+from bertworks.tasks.lint.suspicious import Judgement, check_given_labels
 from bertworks.tasks.lint.tags import check_tags, tag_counts
 from bertworks.tasks.lint.texts import check_texts, check_windows
 from bertworks.tasks.task import Task
@@ -86,7 +86,12 @@ class Report:
 
 
 def lint(
-    tables: Mapping[str, Table], *, task: str | None = None, tokenizer: Tokenizer | None = None, window: int = 512
+    tables: Mapping[str, Table],
+    *,
+    task: str | None = None,
+    tokenizer: Tokenizer | None = None,
+    window: int = 512,
+    judgement: Judgement | None = None,
 ) -> Report:
     """Check the rows of a data set.
 
@@ -94,10 +99,11 @@ def lint(
     task       of `--task`; None = as told by the rows
     tokenizer  of the model, for lengths in tokens; None = words only
     window     tokens the model reads at once
+    judgement  of the first table's rows, by a model that has not seen them; None = one of word counts is trained
     """
     inferred, because, problems = _infer(tables, task)
     kind = inferred.name if inferred is not None else _kind(next(iter(tables.values())))
-    found = [*problems, *_all(tables, kind)]
+    found = [*problems, *_all(tables, kind, judgement)]
     if inferred is not None and not any(finding.check == "unseen_labels" for finding in found):
         found.extend(_unfit(tables, inferred))
     if tokenizer is not None:
@@ -127,7 +133,7 @@ def _kind(table: Table) -> str:
     return "score" if "score" in there and not {"label", "label_text"} & there else "classify"
 
 
-def _all(tables: Mapping[str, Table], kind: str) -> Iterator[Finding]:
+def _all(tables: Mapping[str, Table], kind: str, judgement: Judgement | None) -> Iterator[Finding]:
     for name, table in tables.items():
         yield from _dropped(name, table)
     yield from check_texts(tables)
@@ -135,7 +141,7 @@ def _all(tables: Mapping[str, Table], kind: str) -> Iterator[Finding]:
         yield from check_labels(tables)
     if kind in ("classify", "intent-slots"):
         name, table = next(iter(tables.items()))
-        yield from check_given_labels(name, table)
+        yield from check_given_labels(name, table, judgement)
     for name, table in tables.items():
         if kind in ("tag", "intent-slots"):
             yield from check_tags(name, table)

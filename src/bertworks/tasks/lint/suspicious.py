@@ -1,9 +1,10 @@
 """Labels that are probably wrong: confident learning (Northcutt, Jiang and Chuang 2021) on out-of-fold probabilities.
 
 The probabilities are those of logistic regression on TF-IDF of words and pairs of words, each row judged by a model
-that did not see it. A row is suspicious when some other class is probable above that class's threshold, the mean
-probability that its own rows give it (section 3.1, the off-diagonal of the confident joint), and more probable than
-the given one; the rank is the normalised margin, p(given) - max p(other).
+that did not see it; or those of a fine-tuned model, from a study over folds (judgement.py). A row is suspicious when
+some other class is probable above that class's threshold, the mean probability that its own rows give it (section 3.1,
+the off-diagonal of the confident joint), and more probable than the given one; the rank is the normalised margin,
+p(given) - max p(other).
 
 Letters: N rows, C classes.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -39,29 +41,53 @@ class Suspicion(NamedTuple):
     margin: float
 
 
-def check_given_labels(name: str, table: Table) -> Iterator[Finding]:
-    """Rows of one label each whose label looks wrong, the surest first."""
+@dataclass(frozen=True)
+class Judgement:
+    """What a model says of all rows, each of which it has not seen.
+
+    probs    (N, C) of the classes, in the order of `classes`
+    classes  their names, as `labels_of` gives them
+    whose    for the reader: the model
+    """
+
+    probs: np.ndarray
+    classes: tuple[str, ...]
+    whose: str
+
+
+WORD_COUNTS = "a model of word counts"
+
+
+def check_given_labels(name: str, table: Table, judgement: Judgement | None = None) -> Iterator[Finding]:
+    """Rows of one label each whose label looks wrong, the surest first.
+
+    judgement  None = that of TF-IDF and logistic regression, trained here
+    """
     labels = [labels_of(row) for row in table.rows]
     if any(len(found) != 1 for found in labels):
         return
     names, numbers, counts = np.unique([found[0] for found in labels], return_inverse=True, return_counts=True)
-    rows = _judged(numbers, counts)
+    rows = _judged(numbers, counts) if judgement is None else np.arange(len(numbers))
     if len(rows) < LEAST_ROWS or len(np.unique(numbers[rows])) < 2:
         told = f"labels were not judged: fewer than {LEAST_ROWS} rows of classes with {LEAST_OF_CLASS} rows"
         yield Finding("info", "suspicious_labels", told)
         return
     kept, given = np.unique(numbers[rows], return_inverse=True)
-    probs = out_of_fold([texts_of(table.rows[index]) for index in rows.tolist()], given)
+    if judgement is None:
+        probs = out_of_fold([texts_of(table.rows[index]) for index in rows.tolist()], given)
+    else:
+        probs = judgement.probs[:, [judgement.classes.index(str(names[one])) for one in kept]]
+    whose = WORD_COUNTS if judgement is None else judgement.whose
     right = float((probs.argmax(-1) == given).mean())
     usual = float(np.bincount(given).max() / len(given))
     if right - usual < LEAST_GAIN * (1 - usual):
-        told = f"labels were not judged: word counts tell little of them ({right:.1%} right, the commonest {usual:.1%})"
+        told = f"labels were not judged: {whose} knows little of them ({right:.1%} right, the commonest {usual:.1%})"
         yield Finding("info", "suspicious_labels", told)
         return
     found = suspicions(probs, given)
     judged = "" if len(rows) == len(numbers) else f" judged of {len(numbers):,}"
     told = (
-        f"{share(len(found), len(rows))} of the rows{judged} look like another class to a model of word counts "
+        f"{share(len(found), len(rows))} of the rows{judged} look like another class to {whose} "
         f"that has not seen them (it is right on {right:.1%})"
     )
     made = (
