@@ -16,6 +16,7 @@ from bertworks.base.errors import BertworksError
 from bertworks.engine.matmul_rate import matmul_rate
 from bertworks.engine.memory import keep_memory
 from bertworks.engine.precision import choose_device, choose_dtype
+from bertworks.finetune.auxiliary import check_auxiliaries
 from bertworks.finetune.calibration import check_calibrate
 from bertworks.finetune.classes import Draws, classes_of
 from bertworks.finetune.contract import Contract, window_facts
@@ -109,6 +110,7 @@ def prepare_run(recipe: FinetuneRecipe, data: Data) -> Prepared:
     check_metric(recipe, data)
     check_fit(recipe, data.task.name)
     check_techniques(recipe, start.config, data.task)
+    check_auxiliaries(recipe.auxiliary, start, data.task)
     if recipe.data.replace_words:
         guesser(start)  # refused before anything is written
     if recipe.train.calibrate:
