@@ -12,7 +12,7 @@ from bertworks.engine.step import StepReport, train_step
 from bertworks.finetune.batches import TrainingBatches
 from bertworks.finetune.data import read_data
 from bertworks.finetune.network import Network
-from bertworks.finetune.objective import loss_count
+from bertworks.finetune.objective import Batch
 from bertworks.finetune.setup import Prepared, prepare_run
 from finetune_support import model_folder, toy_recipe, toy_rows, write_rows, write_tags
 
@@ -36,6 +36,8 @@ class Steps:
     """The updates of a run, one by one, at one rate."""
 
     def __init__(self, prepared: Prepared, *, lr: float = 1e-2, micro_tokens: int = 4096) -> None:
+        machine = dataclasses.replace(prepared.recipe.machine, micro_tokens=micro_tokens)
+        prepared = dataclasses.replace(prepared, recipe=dataclasses.replace(prepared.recipe, machine=machine))
         train = prepared.recipe.train
         assert train.batch_size is not None
         self.prepared = prepared
@@ -59,13 +61,20 @@ class Steps:
             report = self.one()
         return report
 
+    def micro_batches(self, step: int) -> list[Batch]:
+        """Of the task and its auxiliaries together."""
+        made: list[Batch] = [*self.batches.micro_batches(step)]
+        if self.network.further is not None:
+            made += self.network.further.micro_batches([window for _, _, window in self.batches.texts_of(step)], step)
+        return made
+
     def one(self) -> StepReport:
         """One update."""
-        micro_batches = self.batches.micro_batches(self.step)
+        micro_batches = self.micro_batches(self.step)
         self.network.begin(self.step, self.optimiser)
         report = train_step(
             micro_batches,
-            loss_count(micro_batches),
+            self.network.objective.counts(micro_batches),
             self.network.objective,
             self.network.parameters,
             self.optimiser,

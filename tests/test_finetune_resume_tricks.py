@@ -18,6 +18,8 @@ SETS: dict[str, dict[str, object]] = {
     "mean of the end, adversarial": {"train__swa": 0.7, "train__fgm": 0.5, "model__pooling": "weighted"},
     "unfreezing over new layers": {"train__unfreeze": True, "model__reinit_layers": 1, "model__head": "mlp"},
     "adapters": {"model__lora_rank": 2, "train__ema": 0.9},
+    "further losses": {"auxiliary__layers": {"1": 0.3}, "auxiliary__mlm": 0.2, "auxiliary__nsp": 0.2},
+    "texts first": {"auxiliary__mlm": 0.5, "auxiliary__first_steps": 12, "train__ema": 0.8},
     "frozen": {"model__freeze": 1, "train__swa": 0.9},
 }
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from bertworks.corpus.masking import MaskRule
 from bertworks.engine.ranks import Ranks
 from bertworks.pretrain.batches import MicroBatch, micro_batches
-from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.objective import target_counts
 from bertworks.pretrain.samples import Sample, Samples
 from bertworks.pretrain.state import Cursor

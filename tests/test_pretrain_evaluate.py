@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from bertworks.corpus.masking import MaskRule
 from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig
 from bertworks.pretrain.evaluate import Tally, bits_per_byte, evaluate, evaluation_batches, unigram_log_probs
-from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.samples import Samples
 from bertworks.text.tokenizer import Tokenizer
 from memory_corpus import MemoryCorpus, random_corpus, small_tokenizer

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from bertworks.corpus.masking import MaskRule
 from bertworks.engine.optimiser import AdamW
 from bertworks.engine.parameters import FlatParameters
 from bertworks.engine.step import StepReport, train_step
@@ -14,7 +15,6 @@ from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig
 from bertworks.pretrain.batches import MicroBatch, micro_batches
 from bertworks.pretrain.evaluate import evaluate, evaluation_batches, unigram_log_probs
-from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.objective import Objective, target_counts
 from bertworks.pretrain.samples import Samples
 from bertworks.text.tokenizer import Tokenizer

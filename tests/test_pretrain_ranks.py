@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from bertworks.corpus.masking import MaskRule
 from bertworks.engine.checkpoint import checkpoints
 from bertworks.engine.dropout import PooledDropout
 from bertworks.engine.parameters import FlatParameters
@@ -23,7 +24,6 @@ from bertworks.model.bert import BertForPreTraining
 from bertworks.model.config import BertConfig
 from bertworks.pretrain import run
 from bertworks.pretrain.batches import MicroBatch, micro_batches
-from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.objective import Objective, target_counts
 from bertworks.pretrain.samples import Samples
 from bertworks.text.tokenizer import Tokenizer

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from bertworks.base.files import write_json
+from bertworks.corpus.masking import MaskRule
 from bertworks.corpus.open import open_corpus
 from bertworks.engine.memory import keep_memory
 from bertworks.engine.run_directory import RunDirectory
 from bertworks.model.config import number_of_parameters
 from bertworks.model.pretrained import load_pre_training, save_pretrained
 from bertworks.pretrain.evaluate import EVALUATION_SEED, bits_per_byte, evaluate, evaluation_batches, unigram_log_probs
-from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.samples import Samples
 
 PAIRS = 5_000

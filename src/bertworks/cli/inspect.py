@@ -107,7 +107,7 @@ def _samples(corpus: Corpus, args: argparse.Namespace) -> None:
 
     from bertworks.base.errors import BertworksError
     from bertworks.cli.output import print_json
-    from bertworks.pretrain.masking import MaskRule
+    from bertworks.corpus.masking import MaskRule
     from bertworks.pretrain.recipe import DataRecipe, TrainRecipe
     from bertworks.pretrain.samples import Samples
 

@@ -11,7 +11,7 @@ Letters: W windows of one update, B bundles, R rows of a micro-batch, L row leng
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -107,17 +107,24 @@ class TrainingBatches:
         return self._order[index * size : (index + 1) * size]
 
     def windows_of(self, step: int) -> list[Window]:
-        """The windows of an update; of a text with too many, some, with weights that still add up to the row's 1."""
+        """The windows of an update as the task reads them, some of their words changed."""
+        if self._words is None:
+            return [window for _, _, window in self.texts_of(step)]
+        draw = changes_of_update(self._seed, step)
+        return [self._words.changed(window, row, number, draw) for row, number, window in self.texts_of(step)]
+
+    def texts_of(self, step: int) -> list[tuple[int, int, Window]]:
+        """The windows of an update as they were written, with the numbers of their row, and among the row's windows.
+
+        Of a text with too many windows, some, with weights that still add up to the row's 1.
+        """
         epoch, _ = self._epochs.at(step)
         chosen: list[tuple[int, int, Window]] = []
         for row in self.rows_of(step).tolist():
             numbered = list(enumerate(self._windows[row]))
             for _, of_text in groupby(numbered, lambda one: member_of(one[1])):
                 chosen.extend((row, *one) for one in self._drawn(list(of_text), epoch, row))
-        if self._words is None:
-            return [window for _, _, window in chosen]
-        draw = changes_of_update(self._seed, step)
-        return [self._words.changed(window, row, number, draw) for row, number, window in chosen]
+        return chosen
 
     def _drawn(self, numbered: list[tuple[int, Window]], epoch: int, row: int) -> list[tuple[int, Window]]:
         """At most `train_windows` of the windows of one text; the texts of a row that are as long get the same ones."""
@@ -132,40 +139,60 @@ class TrainingBatches:
 
     def micro_batches(self, step: int) -> list[MicroBatch]:
         """Update `step` (from 0), ready for the model."""
-        together = bundles(self.windows_of(step))
-        longest = np.array([max(len(window.input_ids) for window in bundle) for bundle in together])
+        task, seen = self._task, 0
         made: list[MicroBatch] = []
-        for group, (members, row_length) in enumerate(length_groups(longest)):
-            made.extend(self._packed([together[i] for i in members.tolist()], row_length, group))
+        for part in packed(self.windows_of(step), self._micro_batch_tokens):
+            windows = part.windows
+            seen = seen if made and made[-1].group == part.group else 0
+            targets, weights, count = task.targets(windows), task.weights(windows), task.loss_count(windows)
+            is_joined = isinstance(windows[0], MemberWindow) and windows[0].across
+            made.append(
+                MicroBatch(part.rows, targets, weights, count, part.group, part.first_row, seen, part.tokens, is_joined)
+            )
+            seen += len(part.rows.read_index)
         return made
 
-    def _packed(self, together: list[list[Window]], row_length: int, group: int) -> list[MicroBatch]:
-        row_of, start_of, borders = places(together, row_length)
-        windows = [window for bundle in together for window in bundle]
-        order = np.lexsort((start_of, row_of))  # as they stand, so that a sequence has one number however rows are cut
-        row_of, start_of = row_of[order], start_of[order]
-        windows = [windows[i] for i in order.tolist()]
-        lengths = np.fromiter((len(window.input_ids) for window in windows), np.int64, len(windows))
-        made: list[MicroBatch] = []
-        seen = 0
-        for first, last in cuts(borders, max(1, self._micro_batch_tokens // row_length)):
-            members = np.flatnonzero((row_of >= first) & (row_of < last))
-            part = [windows[i] for i in members.tolist()]
-            rows = lay(
-                [window.input_ids for window in part],
-                [window.token_type_ids for window in part],
-                lengths[members],
-                (row_of[members] - first) * row_length + start_of[members],
-                last - first,
-                row_length,
-                len(part) > last - first,
-            ).reading([window.places for window in part])
-            task = self._task
-            targets, weights, count = task.targets(part), task.weights(part), task.loss_count(part)
-            tokens, is_joined = int(lengths[members].sum()), isinstance(part[0], MemberWindow) and part[0].across
-            made.append(MicroBatch(rows, targets, weights, count, group, first, seen, tokens, is_joined))
-            seen += len(rows.read_index)
-        return made
+
+@dataclass(frozen=True)
+class Part:
+    """Windows that go through the model at once, as they stand in its rows; see MicroBatch."""
+
+    windows: list[Window]
+    rows: Rows
+    group: int
+    first_row: int
+    tokens: int
+
+
+def packed(windows: Sequence[Window], micro_batch_tokens: int) -> Iterator[Part]:
+    """The windows of an update in rows of their length group, cut into parts of so many places, or one row."""
+    together = bundles(windows)
+    longest = np.array([max(len(window.input_ids) for window in bundle) for bundle in together])
+    for group, (members, row_length) in enumerate(length_groups(longest)):
+        yield from packed_group([together[i] for i in members.tolist()], row_length, group, micro_batch_tokens)
+
+
+def packed_group(together: list[list[Window]], row_length: int, group: int, micro_batch_tokens: int) -> Iterator[Part]:
+    """The bundles of one length group."""
+    row_of, start_of, borders = places(together, row_length)
+    windows = [window for bundle in together for window in bundle]
+    order = np.lexsort((start_of, row_of))  # as they stand, so that a sequence has one number however rows are cut
+    row_of, start_of = row_of[order], start_of[order]
+    windows = [windows[i] for i in order.tolist()]
+    lengths = np.fromiter((len(window.input_ids) for window in windows), np.int64, len(windows))
+    for first, last in cuts(borders, max(1, micro_batch_tokens // row_length)):
+        members = np.flatnonzero((row_of >= first) & (row_of < last))
+        part = [windows[i] for i in members.tolist()]
+        rows = lay(
+            [window.input_ids for window in part],
+            [window.token_type_ids for window in part],
+            lengths[members],
+            (row_of[members] - first) * row_length + start_of[members],
+            last - first,
+            row_length,
+            len(part) > last - first,
+        ).reading([window.places for window in part])
+        yield Part(part, rows, group, first, int(lengths[members].sum()))
 
 
 def bundles(windows: Sequence[Window]) -> list[list[Window]]:

@@ -69,6 +69,8 @@ class Contract:
         grows = f" growing to {train.batch_most}" if train.batch_growth > 1 else ""
         updates = f"{self.plan.steps:,} updates of {train.batch_size}{grows} rows ({epochs:.3g} epochs)"
         rate = f"rate {train.lr:g} after {self.plan.warmup_steps:,} updates, then {THEN[train.schedule]}"
+        first = self.recipe.auxiliary.first_steps
+        updates = f"{first:,} updates of auxiliaries, then {updates}" if first else updates
         told.append(f"training: {updates}, {rate}; dev every {self.plan.evaluate_every:,}")
         told.extend(f"technique: {phrase}" for phrase in techniques(self.recipe))
         if self.seconds is not None:

@@ -17,6 +17,8 @@ from bertworks.engine.checkpoint import copy_tensors
 from bertworks.engine.optimiser import AdamW
 from bertworks.engine.parameters import FlatParameters
 from bertworks.finetune.adversarial import perturbed
+from bertworks.finetune.auxiliary import NAME, Auxiliaries, without_auxiliaries
+from bertworks.finetune.auxiliary_batches import AuxiliaryBatches
 from bertworks.finetune.averages import Average
 from bertworks.finetune.learning import Learning, learnt
 from bertworks.finetune.objective import BatchDropout, Objective
@@ -52,6 +54,10 @@ class Network:
         self.model = prepared.start.build(task, recipe.train.seed)
         if recipe.model.prior_bias:
             begin_at_prior(self.model, task, len(prepared.data.train))
+        self.auxiliaries: Auxiliaries | None = None
+        if recipe.auxiliary.is_on:
+            self.auxiliaries = Auxiliaries(recipe.auxiliary, prepared.start, task, recipe.train.seed)
+            self.model.register_module(NAME, self.auxiliaries)
         learning, all_of_them = learnt(self.model)
         if learning < all_of_them:
             log.info("%s of %s parameters learn", f"{learning:,}", f"{all_of_them:,}")
@@ -64,6 +70,16 @@ class Network:
         self.changes = changes
         if changes is not None and self._words is not None:
             self.changes = self._words.renumbered(changes)
+        self.further = None
+        if recipe.auxiliary.has_texts:
+            self.further = AuxiliaryBatches(
+                prepared.windows,
+                prepared.start.tokenizer,
+                recipe.auxiliary,
+                seed=recipe.train.seed,
+                max_length=recipe.data.max_length,
+                micro_batch_tokens=recipe.machine.micro_tokens,
+            )
         self.parameters = FlatParameters(self.model, machine.dtype, machine.device)
         self.learning = Learning(self.model, recipe, prepared.plan.epochs)
         if self.learning.lowest(prepared.plan.steps - 1):
@@ -76,7 +92,7 @@ class Network:
         dropout = None
         if config.hidden_dropout_prob or config.attention_probs_dropout_prob:
             dropout = BatchDropout(config, seed=recipe.train.seed, dtype=machine.dtype, device=machine.device)
-        self.objective = Objective(self.model, task, dropout, prepared.loss_sum, recipe.train.r_drop)
+        self.objective = Objective(self.model, task, dropout, prepared.loss_sum, recipe.train.r_drop, self.auxiliaries)
         self.second_pass = None if recipe.train.fgm is None else self._perturbed
 
     def compact(self, windows: Sequence[Sequence[Window]]) -> list[list[Window]]:
@@ -95,14 +111,17 @@ class Network:
         self._step = step
         self.learning.begin(step, optimiser)
 
-    def updated(self, lr: float, is_done: bool) -> None:
-        """Note the update that began last; nothing was decayed where it was left out."""
+    def updated(self, lr: float, is_done: bool, *, alone: bool = False) -> None:
+        """Note the update that began last; nothing was decayed where it was left out.
+
+        alone  it was one of the auxiliaries before the task's: means of the weights begin after it
+        """
         if not is_done:
             return
         word_rate = self.learning.word_rate(lr)
         if self._words is not None and word_rate:
             self._words.decayed(word_rate)
-        if self._average is None:
+        if self._average is None or alone:
             return
         self._average.decayed(1.0 - word_rate * self._train.weight_decay)
         if self._train.swa is None or self._step >= (1 - self._train.swa) * self._plan.steps:
@@ -148,7 +167,7 @@ class Network:
         if not shape.is_plain:
             settings["architectures"] = ["BertModel"]  # all that transformers can make of it
         with self.whole():
-            module = with_folded_head(self._exact(), self._task)
+            module = with_folded_head(without_auxiliaries(self._exact()), self._task)
             layers = adapters(module.encoder)
 
             def also(folder: Path) -> None:
@@ -193,9 +212,9 @@ class Network:
 
 
 def words_in_training(prepared: Prepared, changes: WordChanges | None) -> list[np.ndarray]:
-    """Ids that training reads, of all words where something moves or measures the rows of the others too."""
+    """Ids that training reads, of all words where something reads, moves or measures the rows of the others too."""
     train = prepared.recipe.train
-    if train.l2 or train.update_cap:
+    if train.l2 or train.update_cap or prepared.recipe.auxiliary.has_texts:
         return [np.arange(prepared.start.config.vocab_size)]
     ids = [window.input_ids for windows in prepared.windows for window in windows]
     return ids + ([] if changes is None else changes.ids())

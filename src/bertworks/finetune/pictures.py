@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,17 @@ _MOST_LARGE, _MOST_NAMED = 45, 120  # classes with names of the usual size, and 
 _MOST_COUNTED = 15  # classes; more numbers than that cannot be read
 
 
+def training_losses(lines: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
+    """(update, loss) of the task's own loss, which that of dev compares with; what else was learnt is left out.
+
+    lines  of metrics.jsonl
+    """
+    logged = [line for line in lines if "split" not in line and line.get("loss") is not None]
+    has_parts = any("task_loss" in line for line in logged)
+    name = "task_loss" if has_parts else "loss"
+    return [(line["step"], line[name]) for line in logged if name in line]
+
+
 def draw_curves(metrics: Sequence[dict[str, Any]], metric: str, best_step: int, path: Path) -> None:
     """Training and dev loss on the left, the metric on dev on the right, the best evaluation marked.
 
@@ -23,13 +34,13 @@ def draw_curves(metrics: Sequence[dict[str, Any]], metric: str, best_step: int, 
     """
     from matplotlib.figure import Figure
 
-    training = [line for line in metrics if "split" not in line and line.get("loss") is not None]
+    training = training_losses(metrics)
     dev = [line for line in metrics if line.get("split") == "dev"]
     figure = Figure(figsize=(10 if dev else 6, 4), layout="constrained")
     panels = figure.subplots(1, 2 if dev else 1, squeeze=False)[0]
     marker = "." if len(training) < _FEW_POINTS else ""
-    losses = [line["loss"] for line in training]
-    panels[0].plot([line["step"] for line in training], losses, marker=marker, alpha=0.6, label="train")
+    updates, losses = [step for step, _ in training], [loss for _, loss in training]
+    panels[0].plot(updates, losses, marker=marker, alpha=0.6, label="train")
     panels[0].set(xlabel="updates", ylabel="loss", title="loss")
     if dev:
         steps = [line["step"] for line in dev]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -28,6 +29,7 @@ class ModelRecipe:
     prior_bias: bool = False  # the classifier's bias begins at how frequent each class, label or tag is
     reinit_layers: int = setting(0, ge=0)  # highest layers, and the pooler, that begin at random again
     freeze: int | Literal["encoder"] | None = setting(None, ge=0)  # embeddings and so many lowest layers do not learn
+    layer: int | None = setting(None, ge=1)  # that the head reads; those above are left out. none = the last
     lora_rank: int | None = setting(None, ge=1)  # adapters of this rank learn instead of the encoder; none = no LoRA
     lora_alpha: float = setting(16.0, gt=0)  # the adapters' product counts alpha / rank
     lora_targets: tuple[Literal["query", "key", "value"], ...] = ("query", "value")  # of each layer
@@ -85,6 +87,44 @@ class LossRecipe:
     focal_gamma: float = setting(0.0, ge=0)  # less of what is already easy; 2 is usual, 0 = off
     logit_adjustment: float = setting(0.0, ge=0)  # this times the log of the class's share on its logit; 0 = off
     label_smoothing: float = setting(0.0, ge=0, lt=1)  # share of a target that goes to all classes alike; 0 = off
+
+
+@dataclass(frozen=True)
+class AuxiliaryRecipe:
+    """Further losses on the shared encoder while it learns; their heads are not saved. Sources: auxiliary.py."""
+
+    layers: dict[str, float] = field(default_factory=dict)  # layer -> weight of the task's loss by a head there
+    mlm: float = setting(0.0, ge=0)  # weight of the loss of masked tokens of the training texts; 0 = off
+    nsp: float = setting(0.0, ge=0)  # weight of the next-sentence loss on their halves; 0 = off
+    first_steps: int = setting(0, ge=0)  # updates of mlm and nsp alone, then the task alone; 0 = all together
+
+    def problems(self) -> Iterable[Problem]:
+        """What the keys must agree on."""
+        for layer, weight in self.layers.items():
+            if not layer.isascii() or not layer.isdigit() or int(layer) < 1 or not 0 <= weight < math.inf:
+                what = f"`{layer} = {weight:g}` is not a layer from 1 on and a weight from 0 on"
+                yield Problem("layers", what, "write `layers = { 2 = 0.3 }`")
+        if self.first_steps and not self.has_texts:
+            yield Problem("first_steps", "neither `mlm` nor `nsp` is on, nothing comes first", "give one a weight")
+
+    @property
+    def by_layer(self) -> dict[int, float]:
+        """Layer -> weight, from below, without those that weigh nothing."""
+        return {int(layer): weight for layer, weight in sorted(self.layers.items(), key=_number) if weight}
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether masked tokens or pairs are learnt."""
+        return self.mlm > 0 or self.nsp > 0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is any further loss."""
+        return self.has_texts or bool(self.by_layer)
+
+
+def _number(item: tuple[str, float]) -> int:
+    return int(item[0])
 
 
 @dataclass(frozen=True)
@@ -155,6 +195,7 @@ class FinetuneRecipe:
     model: ModelRecipe = field(default_factory=ModelRecipe)
     data: DataRecipe = field(default_factory=DataRecipe)
     loss: LossRecipe = field(default_factory=LossRecipe)
+    auxiliary: AuxiliaryRecipe = field(default_factory=AuxiliaryRecipe)
     train: TrainRecipe = field(default_factory=TrainRecipe)
     machine: MachineRecipe = field(default_factory=MachineRecipe)
 
@@ -174,6 +215,7 @@ class FinetuneRecipe:
             yield Problem("train.patience", "early stopping needs a dev set", "give `--dev F`, or a dev_share above 0")
         yield from self._frozen_problems()
         yield from self._of_techniques()
+        yield from self._of_auxiliaries()
 
     def _frozen_problems(self) -> Iterable[Problem]:
         """What has no effect on layers that do not learn."""
@@ -211,3 +253,20 @@ class FinetuneRecipe:
             yield Problem("train.l2", "`l2` pulls on all weights, `unfreeze` keeps some still", "leave one of them out")
         if data.task is not None:
             yield from unfit(self, data.task)
+
+    def _of_auxiliaries(self) -> Iterable[Problem]:
+        model, auxiliary = self.model, self.auxiliary
+        if model.layer is not None and model.lora_rank is not None:
+            what = "adapters go with all layers of the start, `layer` leaves some out"
+            yield Problem("model.layer", what, "leave one of them out")
+        frozen = math.inf if model.freeze == "encoder" else (model.freeze or 0)
+        below = [layer for layer in auxiliary.by_layer if layer <= frozen]
+        if below:
+            what = f"layer {below[0]} and those below it are frozen: a head there would change nothing that is saved"
+            yield Problem("auxiliary.layers", what, "freeze less, or leave it out")
+        if auxiliary.has_texts and model.freeze == "encoder":
+            key = "auxiliary.mlm" if auxiliary.mlm else "auxiliary.nsp"
+            yield Problem(key, "the encoder is frozen, it learns nothing from texts", "leave one of them out")
+        if auxiliary.first_steps and self.train.unfreeze:
+            what = "at first `unfreeze` keeps the layers still, and the heads of `first_steps` learn through them"
+            yield Problem("auxiliary.first_steps", what, "leave one of them out")

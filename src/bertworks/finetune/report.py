@@ -19,6 +19,7 @@ from bertworks.finetune.contract import clock
 from bertworks.finetune.drawings import Series, confusion, curves, scatter, sureness
 from bertworks.finetune.floors import FLOORS
 from bertworks.finetune.page import Block, Code, Lines, Page, Picture, Section, Table, Text, to_html, to_markdown
+from bertworks.finetune.pictures import training_losses
 from bertworks.finetune.report_cases import case_block
 from bertworks.finetune.setup import Prepared
 from bertworks.predict.attributions import Explanation
@@ -151,7 +152,7 @@ def result_blocks(result: Mapping[str, Any]) -> list[Block]:
 def curve_blocks(lines: Sequence[dict[str, Any]], result: Mapping[str, Any]) -> list[Block]:
     """Losses over updates, the metric on dev, and the evaluations as a table."""
     metric, best = result["metric"], result["best_step"]
-    training = [(line["step"], line["loss"]) for line in lines if "split" not in line and line.get("loss") is not None]
+    training = training_losses(lines)
     dev = [line for line in lines if line.get("split") == "dev"]
     losses = [(line["step"], line["loss"]) for line in dev if line["loss"] is not None]
     if not training and not dev:

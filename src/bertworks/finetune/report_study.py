@@ -9,6 +9,7 @@ from typing import Any
 from bertworks.finetune.drawings import Series, curves
 from bertworks.finetune.floors import FLOORS
 from bertworks.finetune.page import Block, Lines, Links, Page, Picture, Section, Table, Text
+from bertworks.finetune.pictures import training_losses
 from bertworks.finetune.report import coverage_blocks, floors_told, last_split, machine_blocks, repeat_blocks, spaced
 from bertworks.finetune.setup import Prepared
 from bertworks.stats.results import Word
@@ -127,7 +128,7 @@ def study_curves(result: Mapping[str, Any], lines: PartLines, word: Word) -> lis
     losses, figures = [], []
     table: list[list[str]] = []
     for style, (number, logged) in enumerate(lines.items()):
-        training = [(x["step"], x["loss"]) for x in logged if "split" not in x and x.get("loss") is not None]
+        training = training_losses(logged)
         dev = [(x["step"], x[metric]) for x in logged if x.get("split") == "dev"]
         losses.append(Series(f"{word} {number}", training, style % STYLES))
         figures.append(Series(f"{word} {number}", dev, style % STYLES))

@@ -16,13 +16,14 @@ from bertworks.engine.log_file import logged_to
 from bertworks.engine.run_directory import RunDirectory
 from bertworks.engine.step import StepReport, train_step
 from bertworks.engine.stopping import StopWish
+from bertworks.finetune.auxiliary import means
 from bertworks.finetune.batches import TrainingBatches
 from bertworks.finetune.collapse import attempted, begin_again, collapse, restarts
 from bertworks.finetune.data import Data
 from bertworks.finetune.evaluate import Evaluation, evaluate
 from bertworks.finetune.folds import folded, over_folds, read_rows
 from bertworks.finetune.network import Network
-from bertworks.finetune.objective import loss_count
+from bertworks.finetune.objective import Batch
 from bertworks.finetune.optimiser import gradient_change_of, optimiser_of, schedule_of
 from bertworks.finetune.outcome import FinetuneResult, finish
 from bertworks.finetune.pruning import Report
@@ -133,7 +134,10 @@ class Loop:
             draws=prepared.draws,
             words=self.network.changes,
         )
+        self.first_steps = prepared.recipe.auxiliary.first_steps
+        self.first_schedule = schedule_of(train, self.first_steps, math.ceil(train.warmup * self.first_steps))
         self.schedule = schedule_of(train, self.plan.steps, self.plan.warmup_steps)
+        self.steps = self.first_steps + self.plan.steps
         self.state = restore(run, self.network, self.optimiser, prepared)
 
     def train(self) -> str | None:
@@ -141,47 +145,68 @@ class Loop:
         state = self.state
         began, before = time.monotonic(), state.seconds
         saved = began
-        with StopWish() as wish, Progress(self.plan.steps, "updates", "finetune", begun=state.step) as bar:
-            while state.step < self.plan.steps and wish.signal_name is None and not self._is_patience_over():
-                device = self.prepared.machine.device
-                micro_batches = [batch.to(device) for batch in self.batches.micro_batches(state.step)]
-                lr = self.schedule.lr(state.step)
-                self.network.begin(state.step, self.adam)
-                self.network.objective.look_ahead(micro_batches)
-                report = train_step(
-                    micro_batches,
-                    loss_count(micro_batches),
-                    self.network.objective,
-                    self.network.parameters,
-                    self.optimiser,
-                    lr=lr,
-                    max_grad_norm=self.settings.max_grad_norm,
-                    change=self.change,
-                    second_pass=self.network.second_pass,
-                )
-                self.network.updated(lr, report.finite)
-                self._check_finite(report)
-                state.step += 1
+        with StopWish() as wish, Progress(self.steps, "updates", "finetune", begun=state.step) as bar:
+            while state.step < self.steps and wish.signal_name is None and not self._is_patience_over():
+                report, lr = self._update()
                 state.seconds = before + time.monotonic() - began
-                state.tokens += sum(batch.tokens for batch in micro_batches)
-                if report.finite:
-                    state.recent.append((report.loss, report.grad_norm))
                 bar.update(1, loss=report.loss)
-                is_last = state.step == self.plan.steps
+                is_last = state.step == self.steps
                 if state.step % self.settings.log_every == 0 or is_last:
                     self._log(lr)
-                is_evaluated = state.step % self.plan.evaluate_every == 0 or is_last
+                done = state.step - self.first_steps
+                is_evaluated = (done > 0 and done % self.plan.evaluate_every == 0) or is_last
                 if is_evaluated and self.prepared.data.dev:
                     self._evaluate()
                 if not is_last and self._is_checkpoint_due(time.monotonic() - saved):
                     save(self.run, self.network, self.optimiser, self.prepared, state)
                     saved = time.monotonic()
-        if wish.signal_name is not None and state.step < self.plan.steps:
+        if wish.signal_name is not None and state.step < self.steps:
             save(self.run, self.network, self.optimiser, self.prepared, state)
             log.warning("stopped by %s at update %d; the same command goes on from there", wish.signal_name, state.step)
             return wish.signal_name
         self.network.save(self.run.path / "last")
         return None
+
+    def _update(self) -> tuple[StepReport, float]:
+        """One update, and its rate; the first ones may be of the auxiliaries alone."""
+        state, device = self.state, self.prepared.machine.device
+        alone = state.step < self.first_steps
+        if state.step == self.first_steps > 0:  # the task begins with fresh moments, as in a run of its own
+            for moments in self.optimiser.state().values():
+                moments.zero_()
+        step = state.step if alone else state.step - self.first_steps
+        lr = (self.first_schedule if alone else self.schedule).lr(step)
+        micro_batches = [batch.to(device) for batch in self._micro_batches(step, alone)]
+        self.network.begin(step, self.adam)
+        self.network.objective.look_ahead(micro_batches)
+        report = train_step(
+            micro_batches,
+            self.network.objective.counts(micro_batches),
+            self.network.objective,
+            self.network.parameters,
+            self.optimiser,
+            lr=lr,
+            max_grad_norm=self.settings.max_grad_norm,
+            change=self.change,
+            second_pass=self.network.second_pass,
+        )
+        self.network.updated(lr, report.finite, alone=alone)
+        self._check_finite(report, step)
+        state.step += 1
+        state.tokens += sum(batch.tokens for batch in micro_batches)
+        if report.finite:
+            state.recent.append((report.loss, report.grad_norm))
+            if self.network.auxiliaries is not None:
+                state.parts.append(self.network.auxiliaries.told(report.losses))
+        return report, lr
+
+    def _micro_batches(self, step: int, alone: bool) -> list[Batch]:
+        """Of the task, unless the auxiliaries learn alone; and of texts, unless they have learnt before."""
+        made: list[Batch] = [] if alone else [*self.batches.micro_batches(step)]
+        if self.network.further is not None and (alone or not self.first_steps):
+            texts = [window for _, _, window in self.batches.texts_of(step)]
+            made += self.network.further.micro_batches(texts, step)
+        return made
 
     def _evaluate(self) -> None:
         found: Evaluation = evaluate(self.network, self.prepared)
@@ -190,7 +215,7 @@ class Loop:
         is_best = state.best_step == 0 or (value, -found.loss) > (state.best[0], -state.best[1])  # ties: the lower loss
         state.stale = 0 if is_best else state.stale + 1
         figures = f"dev {metric} {value:.4f}, loss {found.loss:.4f}{' (best so far)' if is_best else ''}"
-        log.info("update %d of %d: %s", state.step, self.plan.steps, figures)
+        log.info("update %d of %d: %s", state.step, self.steps, figures)
         where = {"step": state.step, "split": "dev", "epoch": self._epoch()}
         self.run.record({**where, **found.metrics, "loss": found.loss, "labels_said": found.labels_said})
         if is_best:
@@ -207,7 +232,8 @@ class Loop:
         return seconds >= CHECKPOINT_SECONDS if every is None else self.state.step % every == 0
 
     def _epoch(self) -> float:
-        return round(self.plan.epochs.done(self.state.step), 4)
+        done, first = self.state.step, self.first_steps
+        return round(self.plan.epochs.done(done if done <= first else done - first), 4)
 
     def _log(self, lr: float) -> None:
         state = self.state
@@ -218,6 +244,7 @@ class Loop:
                 "tokens": state.tokens,
                 "epoch": self._epoch(),
                 "loss": math.fsum(losses) / len(losses) if losses else None,
+                **means(state.parts),
                 "lr": lr,
                 "grad_norm": max(norms, default=None),
                 "tokens_per_second": round(state.tokens / max(state.seconds, 1e-9), 1),
@@ -225,15 +252,16 @@ class Loop:
             }
         )
         state.recent.clear()
+        state.parts.clear()
 
-    def _check_finite(self, report: StepReport) -> None:
+    def _check_finite(self, report: StepReport, at: int) -> None:
         """Count updates that were left out; after some in a row stop, with the rows written down."""
         if report.finite:
             self.state.bad_steps = 0
             return
         self.state.bad_steps += 1
         step = self.state.step
-        write_json(self.run.path / "bad-samples.json", {"step": step, "rows": self.batches.rows_of(step).tolist()})
+        write_json(self.run.path / "bad-samples.json", {"step": step, "rows": self.batches.rows_of(at).tolist()})
         log.warning("update %d: loss or gradient is not finite, no update; its rows are in bad-samples.json", step)
         if self.state.bad_steps >= MOST_BAD_STEPS:
             raise BertworksError(

@@ -16,11 +16,12 @@ from bertworks.base.errors import BertworksError
 from bertworks.engine.matmul_rate import matmul_rate
 from bertworks.engine.memory import keep_memory
 from bertworks.engine.precision import choose_device, choose_dtype
+from bertworks.finetune.auxiliary import check_auxiliaries
 from bertworks.finetune.calibration import check_calibrate
 from bertworks.finetune.classes import Draws, classes_of
 from bertworks.finetune.contract import MUCH_UNKNOWN, Contract, unknown_share, window_facts
 from bertworks.finetune.data import Data
-from bertworks.finetune.recipe import FinetuneRecipe, LossRecipe, MachineRecipe
+from bertworks.finetune.recipe import AuxiliaryRecipe, FinetuneRecipe, LossRecipe, MachineRecipe
 from bertworks.finetune.sizes import Plan, layer_parameters, plan_of, resolve
 from bertworks.finetune.start import Start, find_start
 from bertworks.finetune.substitutes import guesser
@@ -109,6 +110,7 @@ def prepare_run(recipe: FinetuneRecipe, data: Data) -> Prepared:
     check_metric(recipe, data)
     check_fit(recipe, data.task.name)
     check_techniques(recipe, start.config, data.task)
+    check_auxiliaries(recipe.auxiliary, start, data.task)
     if recipe.data.replace_words:
         guesser(start)  # refused before anything is written
     if recipe.train.calibrate:
@@ -118,7 +120,7 @@ def prepare_run(recipe: FinetuneRecipe, data: Data) -> Prepared:
     assert recipe.data.max_length is not None
     flat = data.task.windows(data.train, start.tokenizer, recipe.data.max_length)
     read, lengths = window_facts(flat)
-    seconds = guessed_seconds(start, plan, flat, len(data.dev) / len(data.train))
+    seconds = guessed_seconds(start, plan, flat, len(data.dev) / len(data.train), recipe.auxiliary)
     unknown = unknown_share(flat, start.tokenizer.unk_token_id)
     contract = Contract(data, start, recipe, plan, read, lengths, seconds, unknown)
     if unknown >= MUCH_UNKNOWN:
@@ -177,7 +179,9 @@ def by_row(windows: Sequence[Window], rows: int) -> list[list[Window]]:
     return grouped
 
 
-def guessed_seconds(start: Start, plan: Plan, windows: Sequence[Window], dev_share: float) -> float:
+def guessed_seconds(
+    start: Start, plan: Plan, windows: Sequence[Window], dev_share: float, auxiliary: AuxiliaryRecipe
+) -> float:
     """Training and evaluation time from the number of products and this machine's matrix rate, measured in 0.1 s.
 
     dev_share  rows of dev over rows of train
@@ -185,7 +189,9 @@ def guessed_seconds(start: Start, plan: Plan, windows: Sequence[Window], dev_sha
     tokens = sum(len(window.input_ids) for window in windows)  # an epoch
     flops = 2.0 * layer_parameters(start.config)  # a token forward; backward takes twice that
     evaluations = plan.steps / plan.evaluate_every
-    work = flops * tokens * (3 * plan.epochs.done(plan.steps) + evaluations * dev_share)
+    passes = plan.epochs.done(plan.steps)  # through the rows; masked tokens and pairs read them once more each
+    passes += ((auxiliary.mlm > 0) + (auxiliary.nsp > 0)) * plan.epochs.done(auxiliary.first_steps or plan.steps)
+    work = flops * tokens * (3 * passes + evaluations * dev_share)
     width = start.config.hidden_size
     return work / (matmul_rate(1024, width, 4 * width) * TRAINING_EFFICIENCY)
 

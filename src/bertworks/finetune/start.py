@@ -18,6 +18,7 @@ from bertworks.model.head_shape import HeadShape
 from bertworks.model.peft_folder import PeftFolder, is_peft_folder, read_adapters, with_adapters
 from bertworks.model.pretrained import load_for_task, new_network, read_config
 from bertworks.model.weight_files import read_weights
+from bertworks.model.weights import up_to_layer
 from bertworks.predict.directory import check_vocabulary, load_tokenizer
 from bertworks.tasks.task import Task
 from bertworks.text.tokenizer import Tokenizer
@@ -58,6 +59,7 @@ class Start:
         casing = "uncased" if self.tokenizer.lowercase else "cased"
         found = "" if str(self.path) == self.name else f"; weights of {self.path}"
         weights = "; random weights" if self.is_random else found + (" with adapters merged" if self.adapters else "")
+        weights += "" if self.recipe.layer is None else "; the head reads the last of these layers"
         return f"{self.name}: {sizes}, {self.tokenizer.vocab_size:,} tokens, {casing}{weights}"
 
     def build(self, task: Task, seed: int) -> TaskNetwork:
@@ -72,8 +74,15 @@ class Start:
             weights = read_weights(self.path)
             for adapters in self.adapters:
                 weights = with_adapters(weights, adapters, self.name)
+            layers = self.config.num_hidden_layers
             model, _, _ = load_for_task(
-                self.path, task.network, task.num_outputs, generator, shape=self.shape, weights=weights
+                self.path,
+                task.network,
+                task.num_outputs,
+                generator,
+                shape=self.shape,
+                weights=up_to_layer(weights, layers),
+                layers=layers,
             )
             model.encoder.config = self.config  # with the dropout of the recipe, which is saved with the weights
         prepare_parts(model, self.recipe, generator)
@@ -90,12 +99,12 @@ def find_start(recipe: ModelRecipe) -> Start:
             raise BertworksError(f"`{recipe.start}` has no vocabulary of its own", "name one: `--vocab DIR`")
         tokenizer = Tokenizer.load(recipe.vocab)
         config = preset(recipe.start.removeprefix(PRESET), tokenizer.vocab_size)
-        return Start(recipe.start, None, with_dropout(config, recipe.dropout), tokenizer, recipe)
+        return Start(recipe.start, None, as_asked(config, recipe), tokenizer, recipe)
     folder = Path(recipe.start)
     path, adapters = under_adapters(folder) if is_peft_folder(folder) else (find_model(recipe.start), ())
     config = read_config(path)
     tokenizer = load_tokenizer(path, config) if recipe.vocab is None else given_vocabulary(recipe.vocab, path, config)
-    return Start(recipe.start, path, with_dropout(config, recipe.dropout), tokenizer, recipe, adapters)
+    return Start(recipe.start, path, as_asked(config, recipe), tokenizer, recipe, adapters)
 
 
 def under_adapters(folder: Path) -> tuple[Path, tuple[PeftFolder, ...]]:
@@ -137,8 +146,16 @@ def given_vocabulary(vocab: str, path: Path, config: BertConfig) -> Tokenizer:
     return tokenizer
 
 
-def with_dropout(config: BertConfig, dropout: float | None) -> BertConfig:
-    """The config with another dropout, None leaves it."""
-    if dropout is None:
-        return config
-    return dataclasses.replace(config, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
+def as_asked(config: BertConfig, recipe: ModelRecipe) -> BertConfig:
+    """The config with the dropout and the layers that the recipe asks for.
+
+    Raises BertworksError for a layer that is not there.
+    """
+    if recipe.dropout is not None:
+        config = dataclasses.replace(
+            config, hidden_dropout_prob=recipe.dropout, attention_probs_dropout_prob=recipe.dropout
+        )
+    layers = config.num_hidden_layers
+    if recipe.layer is not None and recipe.layer > layers:
+        raise BertworksError(f"`model.layer` is {recipe.layer}, the model has {layers} layers", f"at most {layers}")
+    return dataclasses.replace(config, num_hidden_layers=recipe.layer or layers)

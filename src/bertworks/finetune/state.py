@@ -26,6 +26,7 @@ class State:
     best        metric and loss of the best evaluation, made at update `best_step`; 0 = none yet
     stale       evaluations since then
     recent      (loss, gradient norm) of the updates since the last log line, those left out not among them
+    parts       of the same updates, each part of the loss by its name in the log; only where there are several
     bad_steps   updates left out in a row, up to now
     """
 
@@ -37,6 +38,7 @@ class State:
     stale: int = 0
     recent: list[tuple[float, float]] = field(default_factory=list)
     bad_steps: int = 0
+    parts: list[dict[str, float]] = field(default_factory=list)
 
 
 def save(run: RunDirectory, network: Network, optimiser: Optimiser, prepared: Prepared, state: State) -> None:

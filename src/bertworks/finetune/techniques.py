@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bertworks.base.errors import BertworksError
 from bertworks.finetune.divergence import check_divergence
-from bertworks.finetune.recipe import FinetuneRecipe
+from bertworks.finetune.recipe import AuxiliaryRecipe, FinetuneRecipe
 from bertworks.finetune.switches import named_switches
 from bertworks.model.config import BertConfig
 from bertworks.tasks.embedding import EmbedTask
@@ -59,4 +59,15 @@ def techniques(recipe: FinetuneRecipe) -> Iterator[str]:
         yield f"adversarial steps of {train.fgm:g} on the word table (FGM)"
     if train.r_drop is not None:
         yield f"R-Drop with weight {train.r_drop:g}"
+    yield from auxiliaries(recipe.auxiliary)
     yield from named_switches(recipe)
+
+
+def auxiliaries(recipe: AuxiliaryRecipe) -> Iterator[str]:
+    """A phrase for each further loss."""
+    for layer, weight in recipe.by_layer.items():
+        yield f"a second head at layer {layer}, its loss times {weight:g}"
+    when = f"alone in the first {recipe.first_steps:,} updates" if recipe.first_steps else "in every update"
+    for name, weight in (("masked tokens", recipe.mlm), ("next sentence", recipe.nsp)):
+        if weight:
+            yield f"{name} of the training texts {when}, the loss times {weight:g}"

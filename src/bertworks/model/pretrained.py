@@ -1,5 +1,6 @@
 """Model directories as transformers writes and reads them: `config.json` and `model.safetensors`."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -88,14 +89,17 @@ def load_for_task(
     *,
     shape: HeadShape = PLAIN,
     weights: Mapping[str, Tensor] | None = None,
+    layers: int | None = None,
 ) -> tuple[Network, BertConfig, LoadReport]:
     """The encoder with a task's head.
 
     outputs  of a new random head; None takes the directory's own, and it is an error if it has none
     shape    of the head; with another one than BERT's the result is a BertForShape that answers as `network` does
-    weights  already read (adapters merged); None reads the directory's
+    weights  already read (adapters merged, layers left out); None reads the directory's
+    layers   of the encoder, from below; None = as many as the directory has
     """
     config = read_config(path)
+    config = dataclasses.replace(config, num_hidden_layers=layers or config.num_hidden_layers)
     weights = read_weights(path) if weights is None else weights
     head = network.head if shape.is_plain else BertForShape.head
     stored = canonical(weights).get(HEADS[head] + "weight") if head else ()

@@ -1,5 +1,6 @@
 """Weights in: a table of tensors is put into a module, with a report of all that did not fit."""
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -108,6 +109,15 @@ def canonical(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             tensors.setdefault(new, tensors[old])
             del tensors[old]
     return {name: tensor for name, tensor in tensors.items() if name not in BUFFERS}
+
+
+def up_to_layer(weights: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """A checkpoint's tensors without those of layers above the lowest `layers`."""
+    return {
+        name: tensor
+        for name, tensor in weights.items()
+        if not (layer := re.match(r"encoder\.layer\.(\d+)\.", one_form(name))) or int(layer[1]) < layers
+    }
 
 
 def check_tied(module: nn.Module, tensors: dict[str, Tensor], source: str) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bertworks.base.randomness import generator
+from bertworks.corpus.masking import BLOCK, Ids, Ints, MaskRule, apply_masks, draw_masks, replacement_ids
 from bertworks.corpus.open import Corpus
-from bertworks.pretrain.masking import BLOCK, Ids, Ints, MaskRule, apply_masks, draw_masks
 from bertworks.pretrain.segments import Plan, plan_epoch
 from bertworks.text.tokenizer import Tokenizer
 
@@ -116,9 +117,8 @@ class Samples:
         plan = whole.take(np.arange(block * BLOCK, min(len(whole), (block + 1) * BLOCK)))
         input_ids, token_type_ids, lengths = assemble(self.corpus, self.tokenizer, plan)
         allowed = ~self._never_chosen[input_ids]
-        masks = draw_masks(
-            self.masks, lengths, allowed, len(self._replacements), seed=self.seed, epoch=epoch, block=block
-        )
+        draw = generator("mask", self.seed, epoch, block)
+        masks = draw_masks(self.masks, lengths, allowed, len(self._replacements), draw)
         labels = apply_masks(self.masks, input_ids, masks, self.tokenizer.mask_token_id, self._replacements)
         ends = np.cumsum(lengths)
         samples = []
@@ -164,13 +164,3 @@ def spread(starts: Ints, lengths: Ints) -> Ints:
     """All indexes start … start + length - 1 of every span, one span after the other."""
     begins = np.cumsum(lengths) - lengths
     return np.asarray(np.arange(int(lengths.sum())) + np.repeat(starts - begins, lengths))
-
-
-def replacement_ids(tokenizer: Tokenizer, *, whole_vocabulary: bool) -> Ids:
-    """Ids a random replacement is drawn from: all but specials and [unusedN]; the original's are all of the file."""
-    ids = np.arange(tokenizer.vocab_size, dtype=np.int32)
-    if whole_vocabulary:
-        return ids
-    unused = np.array([token.startswith("[unused") for token in tokenizer.tokens])
-    unused[list(tokenizer.special_ids)] = True
-    return np.asarray(ids[~unused])

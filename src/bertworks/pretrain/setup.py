@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bertworks.base.errors import BertworksError
 from bertworks.base.places import find_model
+from bertworks.corpus.masking import MaskRule
 from bertworks.corpus.open import Corpus, open_corpus
 from bertworks.engine.checkpoint import copy_tensors
 from bertworks.engine.dropout import PooledDropout
@@ -23,7 +24,6 @@ from bertworks.model.config import BertConfig, preset
 from bertworks.model.pretrained import load_pre_training
 from bertworks.pretrain.counted_start import counted_start
 from bertworks.pretrain.evaluate import EVALUATION_SEED
-from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.recipe import ModelRecipe, PretrainRecipe
 from bertworks.pretrain.samples import Samples
 from bertworks.pretrain.segments import require_documents

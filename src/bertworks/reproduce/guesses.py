@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from bertworks.corpus.build import build
+from bertworks.corpus.masking import MaskRule
 from bertworks.model.pretrained import load_pre_training
 from bertworks.predict.fill import fill
 from bertworks.pretrain.evaluate import EVALUATION_SEED, evaluate, evaluation_batches
-from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.samples import Samples
 from bertworks.read.documents import read_documents
 from bertworks.reproduce import bundled

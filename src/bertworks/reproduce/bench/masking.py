@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from bertworks.pretrain.masking import BLOCK, MaskRule, apply_masks, draw_masks
+from bertworks.base.randomness import generator
+from bertworks.corpus.masking import BLOCK, MaskRule, apply_masks, draw_masks
 from bertworks.reproduce.bench.rounds import Contender, Work, race
 
 LENGTH = 128
@@ -35,7 +36,7 @@ def ours(settings: dict[str, Any]) -> Work:
         nonlocal block
         block += 1
         input_ids = tokens.reshape(-1).copy()
-        masks = draw_masks(rule, lengths, allowed.reshape(-1), len(replacements), seed=0, epoch=0, block=block)
+        masks = draw_masks(rule, lengths, allowed.reshape(-1), len(replacements), generator("mask", 0, 0, block))
         apply_masks(rule, input_ids, masks, MASK_ID, replacements)
         return float(tokens.size)
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from bertworks.base.errors import BertworksError
+from bertworks.corpus.masking import MaskRule
 from bertworks.corpus.open import open_corpus
 from bertworks.model.config import BertConfig
-from bertworks.pretrain.masking import MaskRule
 from bertworks.pretrain.plan import flops_per_token
 from bertworks.pretrain.recipe import ModelRecipe, PretrainRecipe, TrainRecipe
 from bertworks.pretrain.samples import Samples

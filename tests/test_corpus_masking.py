@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 from bertworks.base.errors import BertworksError
-from bertworks.pretrain.masking import BLOCK, MaskRule, apply_masks, draw_masks
-from bertworks.pretrain.samples import Sample, Samples, assemble, replacement_ids
+from bertworks.base.randomness import generator
+from bertworks.corpus.masking import BLOCK, MaskRule, apply_masks, draw_masks, replacement_ids
+from bertworks.pretrain.samples import Sample, Samples, assemble
 from bertworks.text.tokenizer import Tokenizer
 from memory_corpus import MemoryCorpus, random_corpus, small_tokenizer
 
@@ -61,7 +62,7 @@ def test_where_fewer_may_be_chosen_all_of_them_are(tokenizer: Tokenizer) -> None
     """Nothing but [UNK]: no mask at all; one word: that one, whatever the count asks."""
     lengths, allowed = np.array([10, 10, 30]), np.zeros(50, bool)
     allowed[[13, 25, 26]] = True
-    masks = draw_masks(MaskRule(0.9), lengths, allowed, 50, seed=0, epoch=0, block=0)
+    masks = draw_masks(MaskRule(0.9), lengths, allowed, 50, generator("mask", 0, 0, 0))
     assert masks.positions.tolist() == [13, 25, 26]
     assert masks.borders.tolist() == [0, 0, 1, 3]
 
@@ -119,7 +120,7 @@ def test_places_are_chosen_alike_and_in_every_combination() -> None:
     allowed = np.tile([False, True, True, True, True, True, False], BLOCK)
     pairs = np.zeros((7, 7), int)
     for block in range(120):
-        masks = draw_masks(MaskRule(0.3), lengths, allowed, 9, seed=1, epoch=0, block=block)
+        masks = draw_masks(MaskRule(0.3), lengths, allowed, 9, generator("mask", 1, 0, block))
         places = (masks.positions % 7).reshape(BLOCK, 2)
         np.add.at(pairs, (places[:, 0], places[:, 1]), 1)
     counts = pairs[np.triu_indices(7, 1)]
@@ -167,7 +168,7 @@ def test_no_two_keys_have_equal_streams() -> None:
     keys = {(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 11, 1), (11, 1, 1), (1, 1, 11), (-1, 0, 0), (2**63, 0, 0)}
     keys |= {tuple(key) for key in draw.integers(0, 2**31, (6_000, 3)).tolist()}
     seen = {
-        draw_masks(MaskRule(), lengths, allowed, 9, seed=seed, epoch=epoch, block=block).positions.tobytes()
+        draw_masks(MaskRule(), lengths, allowed, 9, generator("mask", seed, epoch, block)).positions.tobytes()
         for seed, epoch, block in keys
     }
     assert len(seen) == len(keys) > 6_000
@@ -187,7 +188,7 @@ def test_static_copies_are_a_view_of_the_dynamic_ones(corpus: MemoryCorpus, toke
 
 def test_apply_replaces_in_place_and_returns_what_stood_there() -> None:
     ids = np.arange(100, 120, dtype=np.int32)
-    masks = draw_masks(MaskRule(0.5), np.array([20]), np.ones(20, bool), 3, seed=0, epoch=0, block=0)
+    masks = draw_masks(MaskRule(0.5), np.array([20]), np.ones(20, bool), 3, generator("mask", 0, 0, 0))
     replaced = ids.copy()
     labels = apply_masks(MaskRule(0.5), replaced, masks, 4, np.array([7, 8, 9], np.int32))
     assert np.array_equal(labels, ids[masks.positions])

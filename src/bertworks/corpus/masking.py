@@ -1,7 +1,8 @@
 """Which tokens of a sample are predicted, and what stands in their place.
 
-Masks are a function of (seed, epoch, index): samples come in blocks of BLOCK, a block's draws come from one generator
-of its own, so a sample's masks are the same whatever batch, worker or rank asks, at numpy speed.
+Masks are a function of (seed, epoch, index): pre-training's samples come in blocks of BLOCK, a block's draws come from
+one generator of its own, so a sample's masks are the same whatever batch, worker or rank asks, at numpy speed.
+Fine-tuning masks the windows of an update as one block.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bertworks.base.errors import BertworksError
-from bertworks.base.randomness import generator
+from bertworks.text.tokenizer import Tokenizer
 
 BLOCK = 256  # samples a generator serves: enough to be vectorised, few enough that one sample alone costs little
 
@@ -66,15 +67,15 @@ class Masks:
 
 
 def draw_masks(
-    rule: MaskRule, lengths: Ints, allowed: NDArray[np.bool_], words: int, *, seed: int, epoch: int, block: int
+    rule: MaskRule, lengths: Ints, allowed: NDArray[np.bool_], words: int, draw: np.random.Generator
 ) -> Masks:
     """Choose the places of all samples of one block.
 
-    lengths  (n,) tokens of each sample, n <= BLOCK
+    lengths  (n,) tokens of each sample
     allowed  (sum of lengths,) True where a token may be chosen (not a special)
     words    size of the replacement vocabulary
+    draw     of this block alone
     """
-    draw = generator("mask", seed, epoch, block)
     n, width = len(lengths), 1 << int(np.ceil(np.log2(max(2, lengths.max()))))
     to_grid = np.arange(n) * width - (np.cumsum(lengths) - lengths)  # from a place among the ids to one of n rows
     places = (np.arange(len(allowed)) + np.repeat(to_grid, lengths))[allowed]
@@ -113,3 +114,13 @@ def apply_masks(rule: MaskRule, input_ids: Ids, masks: Masks, mask_token_id: int
     input_ids[masks.positions[is_masked]] = mask_token_id
     input_ids[masks.positions[is_random]] = replacements[masks.words[is_random]]
     return labels
+
+
+def replacement_ids(tokenizer: Tokenizer, *, whole_vocabulary: bool) -> Ids:
+    """Ids a random replacement is drawn from: all but specials and [unusedN]; the original's are all of the file."""
+    ids = np.arange(tokenizer.vocab_size, dtype=np.int32)
+    if whole_vocabulary:
+        return ids
+    unused = np.array([token.startswith("[unused") for token in tokenizer.tokens])
+    unused[list(tokenizer.special_ids)] = True
+    return np.asarray(ids[~unused])
