@@ -189,7 +189,7 @@ def test_labels_of_dev_are_those_of_train() -> None:
     with pytest.raises(BertworksError, match=r"rows\.csv:2: label `e` does not say whether the pair matches"):
         with_matches(task, train, {"dev": short})
     found = lint({"train": train, "dev": short}, task="embed").findings
-    assert ["unfit"] == [finding.check for finding in found if finding.level == "error"]
+    assert [finding.check for finding in found if finding.level == "error"] == ["unfit"]
     with pytest.raises(BertworksError, match=r"no pair matches"):
         with_matches(task, train, {"dev": parsed("premise,hypothesis,label\na cat,a dog,contradiction\n")})
     _, learnt, others = with_matches(task, train, {"dev": train, "test": parsed("premise,hypothesis\na,b\n")})
