@@ -12,6 +12,7 @@ from bertworks.base.errors import BertworksError
 from bertworks.read.tables import Table, parse_table
 from bertworks.tasks.embedding import EmbedAnswer, EmbedTask, ranks
 from bertworks.tasks.infer import infer_task
+from bertworks.tasks.lint.report import lint
 from bertworks.tasks.matches import matches_of, with_matches
 from bertworks.tasks.reranking import RerankTask
 from bertworks.tasks.task import coverage, member_of
@@ -187,6 +188,8 @@ def test_labels_of_dev_are_those_of_train() -> None:
     short = parsed("premise,hypothesis,label\na cat,an animal,E\na cat,a dog,C\n")
     with pytest.raises(BertworksError, match=r"rows\.csv:2: label `e` does not say whether the pair matches"):
         with_matches(task, train, {"dev": short})
+    found = lint({"train": train, "dev": short}, task="embed").findings
+    assert [finding.check for finding in found if finding.level == "error"] == ["unfit"]
     with pytest.raises(BertworksError, match=r"no pair matches"):
         with_matches(task, train, {"dev": parsed("premise,hypothesis,label\na cat,a dog,contradiction\n")})
     _, learnt, others = with_matches(task, train, {"dev": train, "test": parsed("premise,hypothesis\na,b\n")})

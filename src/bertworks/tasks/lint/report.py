@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bertworks.base.errors import BertworksError
 from bertworks.read.tables import Table
+from bertworks.tasks.embedding import EmbedTask
 from bertworks.tasks.infer import infer_task
 from bertworks.tasks.lint.answers import check_answers
 from bertworks.tasks.lint.finding import LEVELS, Finding
@@ -17,6 +18,7 @@ from bertworks.tasks.lint.scores import check_scores
 from bertworks.tasks.lint.suspicious import Judgement, check_given_labels
 from bertworks.tasks.lint.tags import check_tags, tag_counts
 from bertworks.tasks.lint.texts import check_texts, check_windows
+from bertworks.tasks.matches import with_matches
 from bertworks.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -162,8 +164,11 @@ def _dropped(name: str, table: Table) -> Iterator[Finding]:
 
 def _unfit(tables: Mapping[str, Table], task: Task) -> Iterator[Finding]:
     """Why `finetune` would refuse dev or test."""
-    for name, table in list(tables.items())[1:]:
+    train, *others = tables
+    for name in others:
         try:
-            task.check(table)
+            if isinstance(task, EmbedTask):
+                with_matches(task, tables[train], {name: tables[name]})
+            task.check(tables[name])
         except BertworksError as error:
             yield Finding("error", "unfit", f"{name}: {error.message}", error.hint)
