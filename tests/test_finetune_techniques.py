@@ -72,6 +72,7 @@ SET: dict[str, object] = {
     "data.decoder": "viterbi",
     "loss.class_weights": "sqrt",
     "model.prior_bias": True,
+    "data.truncation": "truncate",
 }
 
 

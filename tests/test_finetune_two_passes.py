@@ -155,7 +155,7 @@ def test_what_has_no_two_distributions_is_refused(place: Path, tmp_path: Path) -
     scores = [{"text": row["text"], "score": i / 7} for i, row in enumerate(toy_rows(30))]
     rows = write_rows(tmp_path / "scores.csv", scores)
     with pytest.raises(
-        BertworksError, match=r"compares distributions over classes, labels, tags or tokens; score has none"
+        BertworksError, match=r"compares distributions over classes, labels, tags or tokens; score has no such"
     ):
         prepared_of(place, train__r_drop=1.0, data__train=str(rows), data__task="score")
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from bertworks.base.errors import BertworksError
 from bertworks.finetune.recipe import DataRecipe
+from bertworks.finetune.switches import TAGS
 from bertworks.read.tables import Table, read_table
 from bertworks.tasks.embedding import EmbedTask
 from bertworks.tasks.infer import TagWishes, infer_task
@@ -97,7 +98,7 @@ def prepare(recipe: DataRecipe, train: Table, others: dict[str, Table]) -> Data:
 
 def check_whole(recipe: DataRecipe, train: Table, task: Task) -> None:
     """Raise BertworksError where dev would be cut out of documents that training reads as context."""
-    if recipe.context and not are_documents_whole(train.rows, task.stratified_by):
+    if recipe.context and task.name in TAGS and not are_documents_whole(train.rows, task.stratified_by):
         raise BertworksError(
             f"{train.path}: dev cannot be cut from train, rows taken out one by one would tear the context",
             f"give `--dev F`, or {LEAST_DOCUMENTS} documents, or none: `--data.dev_share 0`",

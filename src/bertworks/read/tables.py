@@ -212,7 +212,7 @@ def _table(path: str, records: Records, roles: Roles, *, labelled: bool) -> Tabl
             table.dropped[reason] = table.dropped.get(reason, 0) + 1
             continue
         for role in gold:
-            if _missing(row[role], unmarked):
+            if role in row and _missing(row[role], unmarked):
                 del row[role]
         for role in inputs:
             row[role] = "" if row[role] is None else row[role]
