@@ -50,11 +50,17 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def quiet_package() -> Iterator[None]:
-    """A command run inside a test turns the log and the progress on for that test only."""
-    package = logging.getLogger("bertworks")
-    handlers, level, propagates = package.handlers, package.level, package.propagate
+    """A command that ran in a test, or in a fixture before it, turns log and progress on for itself alone."""
+    silence()
     yield
-    package.handlers, package.level, package.propagate = handlers, level, propagates
+    silence()
+
+
+def silence() -> None:
+    """The package's log as it is after an import, no progress."""
+    package = logging.getLogger("bertworks")
+    package.handlers, package.propagate = [logging.NullHandler()], True
+    package.setLevel(logging.NOTSET)
     progress.show(False)
 
 

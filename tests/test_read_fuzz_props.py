@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bertworks.base.errors import BertworksError
@@ -81,6 +81,8 @@ def test_lines_of_ragged_columns(rows: list[list[str]], name: str) -> None:
 
 
 @QUICK
+@example([[[], [None]]], 0, False)
+@example([{"score": None, "text": None}], 0, False)
 @given(st.lists(JSON_VALUES, min_size=1, max_size=5), st.integers(0, 400), st.booleans())
 def test_json_of_any_shape_whole_and_truncated(values: list[object], cut: int, as_lines: bool) -> None:
     text = "\n".join(map(json.dumps, values)) if as_lines else json.dumps(values)

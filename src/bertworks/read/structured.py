@@ -65,7 +65,7 @@ def _items(path: str, rows: Sequence[Any]) -> Records:
     if is_squad(rows):
         return squad_records(path, rows)
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) and not choices.is_nested([row]):
+        if not isinstance(row, dict) and choices.questions_of(row) == [row]:
             raise BertworksError(
                 f"{path}: item {number} of the list is {_kind(row)}, an object was expected",
                 'rows look like {"text": "…", "label": "…"}',
