@@ -21,7 +21,7 @@ from bertworks.tasks.labels import Labels
 from bertworks.tasks.span_loss import span_log_probs
 from bertworks.tasks.split import BY_ROW
 from bertworks.tasks.strides import owners, stretches
-from bertworks.tasks.task import Row, Window
+from bertworks.tasks.task import Row, Window, row_count
 
 if TYPE_CHECKING:
     import torch
@@ -201,7 +201,7 @@ class SpanTask:
 
     def loss_count(self, windows: Sequence[Window]) -> float:
         """The number of windows: each counts as one, as in the original."""
-        return float(sum(window.weight for window in windows))
+        return row_count(windows)
 
     def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Mean of the cross-entropies of start and end over each window's tokens, in nats; logits (P, 2)."""

@@ -20,7 +20,7 @@ from bertworks.tasks import task as promised
 from bertworks.tasks.encode import check_truncation
 from bertworks.tasks.labels import Labels, canonical, is_whole
 from bertworks.tasks.split import BY_ROW
-from bertworks.tasks.task import MemberWindow, Row, Window, member_of
+from bertworks.tasks.task import MemberWindow, Row, Window, member_of, row_count, row_weights
 from bertworks.tasks.windows import LEAST_LENGTH, head, head_and_tail, parts
 
 if TYPE_CHECKING:
@@ -174,13 +174,11 @@ class ChoiceTask:
 
     def weights(self, windows: Sequence[Window]) -> torch.Tensor:
         """(W,) float32; those of a row add up to 1."""
-        import torch
-
-        return torch.tensor([window.weight for window in windows], dtype=torch.float32)
+        return row_weights(windows)
 
     def loss_count(self, windows: Sequence[Window]) -> float:
         """The number of rows."""
-        return float(sum(window.weight for window in windows))
+        return row_count(windows)
 
     def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Cross-entropy over each row's options, in nats; logits (W, 1), an option's averaged over its windows."""

@@ -18,7 +18,7 @@ from bertworks.tasks.encode import check_truncation, encode_rows
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.metrics import rank_metrics, score_metrics
 from bertworks.tasks.split import BY_ROW, BY_SCORE, plain
-from bertworks.tasks.task import MemberWindow, Row, Window, member_of
+from bertworks.tasks.task import MemberWindow, Row, Window, member_of, row_count, row_weights
 
 if TYPE_CHECKING:
     import torch
@@ -170,13 +170,11 @@ class EmbedTask:
 
     def weights(self, windows: Sequence[Window]) -> torch.Tensor:
         """(W,) float32; those of a row add up to 1."""
-        import torch
-
-        return torch.tensor([window.weight for window in windows], dtype=torch.float32)
+        return row_weights(windows)
 
     def loss_count(self, windows: Sequence[Window]) -> float:
         """The number of rows."""
-        return float(sum(window.weight for window in windows))
+        return row_count(windows)
 
     def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Squared errors of the cosines, or cross-entropies over the candidates in nats; logits (W, E), the vectors."""

@@ -17,11 +17,11 @@ import numpy as np
 from bertworks.base.errors import BertworksError
 from bertworks.tasks import task as promised
 from bertworks.tasks.encode import pooled
-from bertworks.tasks.labels import Labels, canonical
+from bertworks.tasks.labels import Labels, canonical, class_keys
 from bertworks.tasks.split import BY_CLASS
 from bertworks.tasks.tag_windows import UNKNOWN, TagWindow
 from bertworks.tasks.tagging import TagAnswer, TagTask
-from bertworks.tasks.task import Row, Window
+from bertworks.tasks.task import Row, Window, row_count
 
 if TYPE_CHECKING:
     import torch
@@ -136,8 +136,7 @@ class FrameTask:
         names = [*(f"intent={name}" for name in self.intents.names), *self.slots.labels.names]
         return {
             "architectures": ["BertForTokenClassification"],
-            "id2label": {str(number): name for number, name in enumerate(names)},
-            "label2id": {name: number for number, name in enumerate(names)},
+            **class_keys(names),
         }
 
     def targets(self, windows: Sequence[Window]) -> torch.Tensor:
@@ -167,7 +166,7 @@ class FrameTask:
 
     def loss_count(self, windows: Sequence[Window]) -> float:
         """The number of rows, where all windows of each are here."""
-        return float(sum(window.weight for window in windows))
+        return row_count(windows)
 
     def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of the class and mean cross-entropy of the tags, in nats, of each row; logits (P, C)."""

@@ -94,6 +94,14 @@ class Labels:
         return cls(tuple(settings["names"]), dict(settings["aliases"]), tuple(settings["counts"]))
 
 
+def class_keys(names: Sequence[str]) -> dict[str, Any]:
+    """`id2label` and `label2id` of a saved config.json, as transformers writes them."""
+    return {
+        "id2label": {str(number): name for number, name in enumerate(names)},
+        "label2id": {name: number for number, name in enumerate(names)},
+    }
+
+
 def canonical(label: str) -> str:
     """`1.0`, which other programs write for 1 where a row is empty, is `1`; any other label is itself."""
     return label.split(".")[0] if "." in label and WHOLE.fullmatch(label) else label

@@ -18,7 +18,7 @@ from bertworks.tasks.encode import check_truncation, encode_rows
 from bertworks.tasks.labels import Labels
 from bertworks.tasks.metrics import ranking_metrics
 from bertworks.tasks.split import BY_QUERY
-from bertworks.tasks.task import MemberWindow, Row, Window, member_of
+from bertworks.tasks.task import MemberWindow, Row, Window, member_of, row_count, row_weights
 
 if TYPE_CHECKING:
     import torch
@@ -168,13 +168,11 @@ class RerankTask:
 
     def weights(self, windows: Sequence[Window]) -> torch.Tensor:
         """(W,) float32."""
-        import torch
-
-        return torch.tensor([window.weight for window in windows], dtype=torch.float32)
+        return row_weights(windows)
 
     def loss_count(self, windows: Sequence[Window]) -> float:
         """The number of rows."""
-        return float(sum(window.weight for window in windows))
+        return row_count(windows)
 
     def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Binary cross-entropy in nats; logits (W, 1)."""

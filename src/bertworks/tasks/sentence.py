@@ -14,10 +14,10 @@ import numpy as np
 from bertworks.base.errors import BertworksError
 from bertworks.tasks import task as promised
 from bertworks.tasks.encode import check_texts, check_truncation, encode_rows, pooled
-from bertworks.tasks.labels import Labels
+from bertworks.tasks.labels import Labels, class_keys
 from bertworks.tasks.metrics import class_metrics, score_metrics
 from bertworks.tasks.split import BY_CLASS, BY_SCORE
-from bertworks.tasks.task import Row, Window
+from bertworks.tasks.task import Row, Window, row_count, row_weights
 
 if TYPE_CHECKING:
     import torch
@@ -131,8 +131,7 @@ class SentenceTask:
         names = self.labels.names if self.kind == "classify" else ("score",)
         return {
             "architectures": ["BertForSequenceClassification"],
-            "id2label": {str(number): name for number, name in enumerate(names)},
-            "label2id": {name: number for number, name in enumerate(names)},
+            **class_keys(names),
             "problem_type": "single_label_classification" if self.kind == "classify" else "regression",
         }
 
@@ -148,13 +147,11 @@ class SentenceTask:
 
     def weights(self, windows: Sequence[Window]) -> torch.Tensor:
         """(W,) float32."""
-        import torch
-
-        return torch.tensor([window.weight for window in windows], dtype=torch.float32)
+        return row_weights(windows)
 
     def loss_count(self, windows: Sequence[Window]) -> float:
         """The number of rows, where all windows of each are here."""
-        return float(sum(window.weight for window in windows))
+        return row_count(windows)
 
     def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Cross-entropy in nats, or the squared error of the scaled score; logits (W, C)."""

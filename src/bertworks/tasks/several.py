@@ -15,10 +15,10 @@ import numpy as np
 from bertworks.base.errors import BertworksError
 from bertworks.tasks import task as promised
 from bertworks.tasks.encode import check_texts, check_truncation, encode_rows, pooled
-from bertworks.tasks.labels import Labels
+from bertworks.tasks.labels import Labels, class_keys
 from bertworks.tasks.metrics import several_metrics
 from bertworks.tasks.split import BY_ROW
-from bertworks.tasks.task import Row, Window
+from bertworks.tasks.task import Row, Window, row_count, row_weights
 
 if TYPE_CHECKING:
     import torch
@@ -124,8 +124,7 @@ class LabelsTask:
         """As transformers' BertForSequenceClassification names them."""
         return {
             "architectures": ["BertForSequenceClassification"],
-            "id2label": {str(number): name for number, name in enumerate(self.labels.names)},
-            "label2id": {name: number for number, name in enumerate(self.labels.names)},
+            **class_keys(self.labels.names),
             "problem_type": "multi_label_classification",
         }
 
@@ -140,13 +139,11 @@ class LabelsTask:
 
     def weights(self, windows: Sequence[Window]) -> torch.Tensor:
         """(W,) float32."""
-        import torch
-
-        return torch.tensor([window.weight for window in windows], dtype=torch.float32)
+        return row_weights(windows)
 
     def loss_count(self, windows: Sequence[Window]) -> float:
         """The number of rows, where all windows of each are here."""
-        return float(sum(window.weight for window in windows))
+        return row_count(windows)
 
     def loss_sum(self, logits: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Binary cross-entropy in nats, the mean over the labels of a row; logits (W, C)."""

@@ -16,7 +16,7 @@ import numpy as np
 from bertworks.base.errors import BertworksError, did_you_mean
 from bertworks.tasks import task as promised
 from bertworks.tasks.crf import Transitions, marginals, negative_log_likelihood
-from bertworks.tasks.labels import Labels
+from bertworks.tasks.labels import Labels, class_keys
 from bertworks.tasks.metrics import class_metrics, span_metrics
 from bertworks.tasks.schemes import OUTSIDE, Span, is_of_another, rewritten, spans_of, split_tag, strict_spans, tags_of
 from bertworks.tasks.split import BY_ROW
@@ -214,8 +214,7 @@ class TagTask:
         """As transformers' BertForTokenClassification names them."""
         return {
             "architectures": ["BertForTokenClassification"],
-            "id2label": {str(number): name for number, name in enumerate(self.labels.names)},
-            "label2id": {name: number for number, name in enumerate(self.labels.names)},
+            **class_keys(self.labels.names),
         }
 
     def targets(self, windows: Sequence[Window]) -> torch.Tensor:

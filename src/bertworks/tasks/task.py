@@ -240,3 +240,15 @@ def coverage(windows: Sequence[Window]) -> Coverage:
     seen = sum(window.covered for window in windows)
     words = sum(window.words for window in windows)
     return Coverage(seen, words, len(rows), len({row for (row, _), count in texts.items() if count > 1}))
+
+
+def row_weights(windows: Sequence[Window]) -> torch.Tensor:
+    """(W,) float32, what each window carries of its row's loss: the `weights` of tasks with one target a window."""
+    import torch
+
+    return torch.tensor([window.weight for window in windows], dtype=torch.float32)
+
+
+def row_count(windows: Sequence[Window]) -> float:
+    """The number of rows, where all windows of each are here: the `loss_count` of most tasks."""
+    return float(sum(window.weight for window in windows))
